@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { AddressInfo, BlockList } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { AppError, ConfigError, ERRORS, type ErrorCode } from './errors.ts'
+import { formatListenAddress, type ListenAddress } from './listen-address.ts'
+import type { Log } from './log.ts'
+import { sendProblem, toProblem } from './problem.ts'
+
+export type HttpServerOptions = {
+  /** The role, for the log and for start errors: `proxy`, `issuer`, … */
+  name: string
+  listen: ListenAddress
+  handle: RequestListener
+  log: Log
+  /** PEM contents. Without it the listener speaks plain HTTP. */
+  tls?: { cert: string; key: string } | undefined
+  /** Addresses of TLS terminators: only they may connect, and only with `X-Forwarded-Proto: https`. */
+  terminators?: BlockList | undefined
+  /** By whom `100 Continue` is sent: at once, or by the handler when it wants the body. */
+  sendsContinue?: 'server' | 'handler'
+  /** How long the headers, and then the whole request, may take to arrive. */
+  headersTimeoutSeconds?: number
+  requestTimeoutSeconds?: number
+}
+
+export type HttpServer = {
+  name: string
+  /** Where it listens in truth, also when port 0 was asked for. */
+  address: ListenAddress
+  /** Takes no new connection, lets running requests finish for that long, then cuts them. */
+  drain: (seconds: number) => Promise<void>
+}
+
+const HEADERS_TIMEOUT_SECONDS = 10
+const REQUEST_TIMEOUT_SECONDS = 300
+/** Longer than the idle time-outs of the usual load balancers (60 s), so that they close first. */
+const KEEP_ALIVE_TIMEOUT_SECONDS = 75
+const MAX_HEADER_BYTES = 16_384
+
+/**
+ * Listens, with bounded times and sizes for whatever a peer does, and answers what is not HTTP with a problem.
+ * Throws a ConfigError when the address cannot be had.
+ */
+export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer> {
+  const server = createListener(options)
+  const { name, listen } = options
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(options, error)))
+    server.listen(listen.port, listen.host, resolve)
+  })
+  server.on('error', (error) =>
+    options.log.error({ listener: name, err: error }, 'listener failed'),
+  )
+  return {
+    name,
+    address: { host: listen.host, port: portOf(server) },
+    drain: (seconds) => drain(server, seconds),
+  }
+}
+
+function createListener(options: HttpServerOptions): Server {
+  const http = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: (options.headersTimeoutSeconds ?? HEADERS_TIMEOUT_SECONDS) * 1000,
+    requestTimeout: (options.requestTimeoutSeconds ?? REQUEST_TIMEOUT_SECONDS) * 1000,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_SECONDS * 1000,
+    connectionsCheckingInterval: 1000,
+  }
+  const handle = options.terminators
+    ? refuseUnlessTerminated(options.handle, options.terminators)
+    : options.handle
+  const server = options.tls
+    ? createTlsServer({ ...http, ...options.tls, minVersion: 'TLSv1.2' }, handle)
+    : createServer(http, handle)
+  if (options.sendsContinue === 'handler') server.on('checkContinue', handle)
+  server.on('clientError', (error, socket) => refuseBrokenRequest(error, socket))
+  server.on('upgrade', (_req: IncomingMessage, socket: Duplex) =>
+    refuseRaw(socket, new AppError('malformed_request', 'Protocol upgrades are not supported.')),
+  )
+  server.on('connect', (_req: IncomingMessage, socket: Duplex) =>
+    refuseRaw(socket, new AppError('method_not_allowed', 'CONNECT is not supported.')),
+  )
+  return server
+}
+
+function refuseUnlessTerminated(handle: RequestListener, terminators: BlockList): RequestListener {
+  return (req: IncomingMessage, res: ServerResponse) => {
+    const { remoteAddress = '', remoteFamily } = req.socket
+    const isTerminator = terminators.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4')
+    if (isTerminator && req.headers['x-forwarded-proto'] === 'https') return handle(req, res)
+    const refusal = new AppError('https_required', 'Use https.', {
+      headers: { connection: 'close' },
+    })
+    return sendProblem(res, refusal, randomUUID())
+  }
+}
+
+/** What Node's parser or its time-outs refuse, before there is a request to answer. */
+function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [code, detail] = brokenRequest(error.code)
+  refuseRaw(socket, new AppError(code, detail))
+}
+
+function brokenRequest(nodeCode: string | undefined): [ErrorCode, string] {
+  switch (nodeCode) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return ['request_timeout', 'The request did not arrive in time.']
+    case 'HPE_HEADER_OVERFLOW':
+      return [
+        'header_fields_too_large',
+        `Request headers are limited to ${MAX_HEADER_BYTES} bytes.`,
+      ]
+    default:
+      return ['malformed_request', 'The request is not valid HTTP/1.1.']
+  }
+}
+
+/** Writes a problem onto a bare socket and closes it. */
+function refuseRaw(socket: Duplex, error: AppError): void {
+  const requestId = randomUUID()
+  const body = JSON.stringify(toProblem(error, requestId))
+  socket.end(
+    [
+      `HTTP/1.1 ${error.status} ${ERRORS[error.code].title}`,
+      'Content-Type: application/problem+json',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      `X-Request-Id: ${requestId}`,
+      'Cache-Control: no-store',
+      'Connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}
+
+async function drain(server: Server, seconds: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  // A response that is finished from now on also ends its connection, so that no keep-alive client holds the door.
+  server.prependListener('request', (_req, res: ServerResponse) =>
+    res.setHeader('connection', 'close'),
+  )
+  const sweep = setInterval(() => server.closeIdleConnections(), 50)
+  const deadline = setTimeout(() => server.closeAllConnections(), seconds * 1000)
+  await closed
+  clearInterval(sweep)
+  clearTimeout(deadline)
+}
+
+function portOf(server: Server): number {
+  const address: AddressInfo | string | null = server.address()
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port')
+  return address.port
+}
+
+function listenError(
+  { name, listen }: HttpServerOptions,
+  error: NodeJS.ErrnoException,
+): ConfigError {
+  const at = formatListenAddress(listen)
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new ConfigError(
+        [`the ${name} listener cannot use ${at}: something else listens there`],
+        `stop the other program (is Gatehouse already running?) or set ${name}.listen to another port`,
+      )
+    case 'EACCES':
+      return new ConfigError([`the ${name} listener may not use ${at}: permission denied`])
+    default:
+      return new ConfigError([
+        `the ${name} listener cannot use ${at}: ${error.code ?? 'unknown error'}`,
+      ])
+  }
+}

@@ -1,0 +1,67 @@
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { ConfigError } from './errors.ts'
+
+/** Replaces the file as a whole (written beside it, synced, renamed), readable by its owner alone (0600). */
+export async function writePrivateFile(path: string, content: string): Promise<void> {
+  const draft = await writeDraft(path, content)
+  await rename(draft, path)
+  await syncFolder(dirname(path))
+}
+
+/** The same for a file that must not exist yet. Gives false, changing nothing, when it does. */
+export async function createPrivateFile(path: string, content: string): Promise<boolean> {
+  const draft = await writeDraft(path, content)
+  try {
+    await link(draft, path)
+    await syncFolder(dirname(path))
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  } finally {
+    await rm(draft)
+  }
+}
+
+/** Its content, or undefined when there is none. A file that others may read is a ConfigError. */
+export async function readPrivateFile(path: string): Promise<string | undefined> {
+  try {
+    const { mode } = await stat(path)
+    if ((mode & (constants.S_IRWXG | constants.S_IRWXO)) !== 0) {
+      throw new ConfigError([`${path} may be read by others than its owner`], `chmod 600 ${path}`)
+    }
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
+async function writeDraft(path: string, content: string): Promise<string> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  const draft = `${path}.${randomUUID()}.draft`
+  const file = await open(draft, 'wx', 0o600)
+  try {
+    await file.writeFile(content)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  return draft
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}

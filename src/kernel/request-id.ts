@@ -1,0 +1,10 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+
+const SANE_REQUEST_ID = /^[A-Za-z0-9._~-]{8,128}$/
+
+/** The caller's `X-Request-Id` when it is 8 to 128 unreserved characters (RFC 3986 §2.3), else a new UUID. */
+export function requestIdOf(req: IncomingMessage): string {
+  const inbound = req.headers['x-request-id']
+  return typeof inbound === 'string' && SANE_REQUEST_ID.test(inbound) ? inbound : randomUUID()
+}

@@ -1,0 +1,36 @@
+import { defineConfig } from 'vitest/config'
+
+/**
+ * Three projects by what a test needs: `unit` runs in seconds and is part of `npm run check`; `system` opens sockets
+ * or starts processes; `ocr` loads the CPU engine, so its files take turns on the cores.
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/{e2e,interop,attacks,contract,pages,bundled-ocr}/**'],
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['test/{e2e,interop,attacks,contract,pages}/**/*.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'ocr',
+          include: ['test/bundled-ocr/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
