@@ -1,13 +1,15 @@
 import { isIP } from 'node:net'
+import { ConfigError } from './errors.ts'
 
 export type ListenAddress = { host: string; port: number }
 
-/** Parses `HOST:PORT` or `[IPV6]:PORT`; port 0 means any free one. Gives undefined for anything else. */
-export function parseListenAddress(text: string): ListenAddress | undefined {
+/** Parses `HOST:PORT` or `[IPV6]:PORT`; port 0 means any free one. Anything else is a ConfigError. */
+export function parseListenAddress(text: string): ListenAddress {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(text)
   const host = match?.[1] ?? match?.[2]
   const port = Number(match?.[3])
-  return host === undefined || !(port <= 65_535) ? undefined : { host, port }
+  if (host === undefined || port > 65_535) throw new ConfigError([`${text} is not HOST:PORT`])
+  return { host, port }
 }
 
 export function formatListenAddress({ host, port }: ListenAddress): string {

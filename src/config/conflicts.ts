@@ -1,0 +1,61 @@
+import { isIP } from 'node:net'
+import type { Config } from './schema.ts'
+
+/** What no single setting can know: every combination of them that must not start. */
+export function findConflicts(config: Config): string[] {
+  return [
+    ...unsafeUrls(config),
+    ...unsafeListeners(config),
+    ...incomplete(config),
+    ...unavailable(config),
+  ]
+}
+
+/** RFC 8414 §2 and RFC 9728 §1.2 want https; on loopback there is no wire to listen on. */
+function unsafeUrls({ issuer, proxy }: Config): string[] {
+  const urls = { 'issuer.url': issuer.url, 'proxy.url': proxy.url, 'proxy.jwksUrl': proxy.jwksUrl }
+  return Object.entries(urls)
+    .filter(([, url]) => url?.startsWith('http:') === true && !isLoopback(new URL(url).hostname))
+    .map(([name]) => `${name}: must be https, as it is not on loopback`)
+}
+
+function unsafeListeners({ issuer, admin, proxy, trustedProxies }: Config): string[] {
+  return Object.entries({ issuer, admin, proxy })
+    .filter(([, role]) => {
+      const isPlain = role.tls.cert === undefined && trustedProxies.length === 0
+      return isPlain && !isLoopback(role.listen.slice(0, role.listen.lastIndexOf(':')))
+    })
+    .map(([name]) => `${name}.listen: off loopback it needs ${name}.tls or trustedProxies`)
+}
+
+function incomplete({ issuer, admin, proxy }: Config): string[] {
+  return Object.entries({ issuer, admin, proxy })
+    .filter(([, { tls }]) => (tls.cert === undefined) !== (tls.key === undefined))
+    .map(([name]) => `${name}.tls: needs both cert and key`)
+}
+
+/** Settings that promise a protection or a feature which this version does not have: better not to start. */
+function unavailable(config: Config): string[] {
+  const { issuer, admin, proxy, redis, keys, limits } = config
+  const asked = {
+    'redis.url': redis.url !== undefined,
+    'keys.encryptionKey': keys.encryptionKey !== undefined,
+    'issuer.tls.clientCa': issuer.tls.clientCa !== undefined,
+    'admin.tls.clientCa': admin.tls.clientCa !== undefined,
+    'proxy.tls.clientCa': proxy.tls.clientCa !== undefined,
+    'proxy.forwardAuth': proxy.forwardAuth,
+    'proxy.cors.origins': proxy.cors.origins.length > 0,
+    'proxy.workers': proxy.workers > 1,
+    'proxy.clientId': proxy.clientId !== undefined,
+    'proxy.clientKeyFile': proxy.clientKeyFile !== undefined,
+    'limits.defaults': limits.defaults !== undefined,
+  }
+  return Object.entries(asked)
+    .filter(([, isAsked]) => isAsked)
+    .map(([name]) => `${name}: not available in this version`)
+}
+
+function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '')
+  return bare === 'localhost' || bare === '::1' || (isIP(bare) === 4 && bare.startsWith('127.'))
+}

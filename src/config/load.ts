@@ -1,0 +1,151 @@
+import { readFileSync } from 'node:fs'
+import { parse as parseYaml, YAMLParseError } from 'yaml'
+import { z } from 'zod'
+import { findConflicts } from './conflicts.ts'
+import { configSchema, type Config } from './schema.ts'
+import { listSettings, parseSettingText, type Setting } from './settings.ts'
+
+export type LoadOptions = {
+  /** The YAML file, else `GATEHOUSE_CONFIG`, else none. */
+  file?: string | undefined
+  /** `SETTING=VALUE`, as given to `--set`. */
+  set?: readonly string[] | undefined
+  env?: Readonly<Record<string, string | undefined>>
+}
+
+export type LoadResult =
+  | { config: Config; warnings: string[]; given: ReadonlySet<string>; problems?: never }
+  | { problems: string[]; config?: never }
+
+/** Names that start with GATEHOUSE_ and are no settings: they tell the command line where things are. */
+const NOT_SETTINGS = new Set([
+  'GATEHOUSE_CONFIG',
+  'GATEHOUSE_ADMIN_URL',
+  'GATEHOUSE_ADMIN_KEY_FILE',
+])
+
+/**
+ * Merges file < environment < flags and checks the whole: either a configuration or every problem found.
+ * `given` names the settings that somebody gave. Changes nothing and never quotes a secret.
+ */
+export function loadConfig(options: LoadOptions = {}): LoadResult {
+  const env = options.env ?? process.env
+  const problems: string[] = []
+  const settings = listSettings()
+  const file = readConfigFile(options.file ?? nonEmpty(env['GATEHOUSE_CONFIG']), problems)
+  const { values: fromEnv, warnings } = readEnvironment(settings, env, problems)
+  const fromFlags = readFlags(settings, options.set ?? [], problems)
+
+  const merged = structuredClone(file)
+  for (const [path, value] of [...fromEnv, ...fromFlags]) assign(merged, path.split('.'), value)
+
+  const parsed = configSchema.safeParse(merged)
+  if (!parsed.success) problems.push(...parsed.error.issues.flatMap(describeIssue))
+  else problems.push(...findConflicts(parsed.data))
+  if (problems.length > 0 || parsed.data === undefined) return { problems }
+
+  const given = new Set(settings.map(({ path }) => path).filter((path) => isGiven(merged, path)))
+  return { config: parsed.data, warnings, given }
+}
+
+type Tree = Record<string, unknown>
+const treeSchema = z.record(z.string(), z.unknown())
+const isTree = (value: unknown): value is Tree => treeSchema.safeParse(value).success
+
+function readConfigFile(path: string | undefined, problems: string[]): Tree {
+  if (path === undefined) return {}
+  try {
+    const content: unknown = parseYaml(readFileSync(path, 'utf8')) ?? {}
+    if (isTree(content)) return content
+    problems.push(`${path}: must be a mapping of settings`)
+  } catch (error) {
+    problems.push(`${path}: ${describeFileError(error)}`)
+  }
+  return {}
+}
+
+function describeFileError(error: unknown): string {
+  if (error instanceof YAMLParseError) {
+    const at = error.linePos?.[0]
+    return `not valid YAML${at === undefined ? '' : ` (line ${at.line}, column ${at.col})`}`
+  }
+  return error instanceof Error && 'code' in error
+    ? `cannot be read (${String(error.code)})`
+    : 'cannot be read'
+}
+
+function readEnvironment(
+  settings: readonly Setting[],
+  env: Readonly<Record<string, string | undefined>>,
+  problems: string[],
+): { values: Map<string, unknown>; warnings: string[] } {
+  const values = new Map<string, unknown>()
+  const known = new Set(NOT_SETTINGS)
+  for (const setting of settings) {
+    known.add(setting.envName)
+    const text = nonEmpty(env[setting.envName])
+    if (text !== undefined) values.set(setting.path, parseSettingText(setting, text))
+    if (!setting.isSecret) continue
+    const fileName = `${setting.envName}_FILE`
+    known.add(fileName)
+    const secretFile = nonEmpty(env[fileName])
+    if (secretFile === undefined) continue
+    if (text !== undefined) problems.push(`${setting.envName} and ${fileName} are both set`)
+    try {
+      values.set(setting.path, readFileSync(secretFile, 'utf8').trim())
+    } catch (error) {
+      problems.push(`${fileName}: ${describeFileError(error)}`)
+    }
+  }
+  const warnings = Object.keys(env)
+    .filter((name) => name.startsWith('GATEHOUSE_') && !known.has(name))
+    .map((name) => `${name} in the environment is not a setting`)
+  return { values, warnings }
+}
+
+function readFlags(
+  settings: readonly Setting[],
+  assignments: readonly string[],
+  problems: string[],
+): Map<string, unknown> {
+  const values = new Map<string, unknown>()
+  for (const assignment of assignments) {
+    const [path = '', ...rest] = assignment.split('=')
+    const setting = settings.find((candidate) => candidate.path === path)
+    if (setting === undefined) problems.push(`--set ${path}: unknown setting`)
+    else if (rest.length === 0) problems.push(`--set ${path}: must be SETTING=VALUE`)
+    else values.set(path, parseSettingText(setting, rest.join('=')))
+  }
+  return values
+}
+
+function assign(tree: Tree, [head, ...rest]: readonly string[], value: unknown): void {
+  if (head === undefined) return
+  if (rest.length === 0) {
+    tree[head] = value
+    return
+  }
+  const child = tree[head]
+  const branch: Tree = isTree(child) ? child : {}
+  tree[head] = branch
+  assign(branch, rest, value)
+}
+
+function isGiven(tree: unknown, path: string): boolean {
+  let node = tree
+  for (const key of path.split('.')) {
+    if (!isTree(node) || !(key in node)) return false
+    node = node[key]
+  }
+  return node !== undefined
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string[] {
+  const path = issue.path.join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${[...issue.path, key].join('.')}: unknown setting`)
+  }
+  return [`${path === '' ? 'configuration' : path}: ${issue.message}`]
+}
+
+const nonEmpty = (text: string | undefined): string | undefined => (text === '' ? undefined : text)

@@ -1,0 +1,172 @@
+import { isIP } from 'node:net'
+import { z } from 'zod'
+
+const wholeNumber = (min: number, max = Number.MAX_SAFE_INTEGER) => z.int().min(min).max(max)
+const secret = () => z.string().min(1).meta({ secret: true })
+
+const listen = z
+  .string()
+  .regex(/^(\[[0-9A-Fa-f:.]+\]|[^:[\]\s/]+):\d{1,5}$/, 'must be HOST:PORT or [IPV6]:PORT')
+  .refine(
+    (text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535,
+    'the port is above 65535',
+  )
+
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+
+/** An identifier that clients compare letter by letter (RFC 8414 §2, RFC 9728 §1.2). */
+const origin = httpUrl.refine((text) => URL.parse(text)?.origin === text, {
+  error: 'must be scheme, host and port alone, without a trailing slash',
+})
+
+const cidr = z.string().refine(isCidr, 'must be an IP address or a CIDR block')
+
+const tls = z.strictObject({
+  cert: z.string().min(1).optional().describe('PEM file'),
+  key: z.string().min(1).optional().describe('PEM file'),
+  clientCa: z.string().min(1).optional().describe('PEM file'),
+})
+
+const scopeToken = z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]+$/, 'is not a scope (RFC 6749 §3.3)')
+
+const route = z
+  .strictObject({
+    method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
+    path: z
+      .string()
+      .regex(/^\/[\x21\x22\x24-\x3E\x40-\x7E]*$/, 'must be an absolute path without a query'),
+    public: z.literal(true).optional(),
+    scopes: z.array(scopeToken).min(1).optional(),
+  })
+  .refine((value) => (value.public === true) !== (value.scopes !== undefined), {
+    error: 'needs either scopes or public: true',
+  })
+
+const limitSet = z.strictObject({
+  rpm: wholeNumber(1).optional(),
+  concurrency: wholeNumber(1).optional(),
+  daily_requests: wholeNumber(1).optional(),
+  daily_tokens: wholeNumber(1).optional(),
+})
+
+/** The default route table: the only requests that reach a model server. */
+const DEFAULT_ROUTES: z.input<typeof route>[] = [
+  { method: 'GET', path: '/health', public: true },
+  { method: 'GET', path: '/docs', public: true },
+  { method: 'GET', path: '/openapi.json', public: true },
+  { method: 'GET', path: '/v1/models', scopes: ['ocr_api_access'] },
+  { method: 'POST', path: '/v1/chat/completions', scopes: ['ocr_api_access'] },
+  { method: 'POST', path: '/ocr/infer', scopes: ['ocr_api_access'] },
+]
+
+/** Every setting with its default; strict, so that a misspelt key is found. The operator reads these comments. */
+export const configSchema = z.strictObject({
+  dataDir: z.string().min(1).default('./data'),
+  log: z
+    .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') })
+    .prefault({}),
+  issuer: z
+    .strictObject({
+      url: origin.default('http://localhost:9000'),
+      listen: listen.default('127.0.0.1:9000'),
+      opsListen: listen.default('127.0.0.1:9002'),
+      tls: tls.prefault({}),
+      clientAuth: z.strictObject({ maxFailuresPerMinute: wholeNumber(1).default(30) }).prefault({}),
+    })
+    .prefault({}),
+  admin: z
+    .strictObject({ listen: listen.default('127.0.0.1:9001'), tls: tls.prefault({}) })
+    .prefault({}),
+  proxy: z
+    .strictObject({
+      url: origin.default('http://localhost:8080'),
+      listen: listen.default('127.0.0.1:8080'),
+      opsListen: listen.default('127.0.0.1:8081'),
+      upstreams: z.array(origin).min(1).default(['http://localhost:8000']),
+      upstreamApiKey: secret().optional(),
+      maxInFlightPerUpstream: wholeNumber(1).default(64),
+      routes: z.array(route).default(DEFAULT_ROUTES),
+      maxBodyBytes: wholeNumber(1).default(33_554_432),
+      connectTimeoutSeconds: wholeNumber(1).default(2),
+      firstByteTimeoutSeconds: wholeNumber(1).default(300),
+      idleTimeoutSeconds: wholeNumber(1).default(120),
+      drainSeconds: wholeNumber(0).default(30),
+      healthCheck: z
+        .strictObject({
+          path: z.string().startsWith('/').default('/health'),
+          intervalSeconds: wholeNumber(0).default(5),
+        })
+        .prefault({}),
+      clockSkewSeconds: wholeNumber(0, 60).default(30),
+      jwksUrl: httpUrl.optional(),
+      jwks: z
+        .strictObject({
+          cooldownSeconds: wholeNumber(1).default(10),
+          maxStaleSeconds: wholeNumber(1).default(86_400),
+        })
+        .prefault({}),
+      forwardAuth: z.boolean().default(false),
+      cors: z.strictObject({ origins: z.array(z.string()).default([]) }).prefault({}),
+      workers: wholeNumber(1).default(1),
+      clientId: z.string().min(1).optional(),
+      clientKeyFile: z.string().min(1).optional(),
+      tls: tls.prefault({}),
+    })
+    .prefault({}),
+  redis: z.strictObject({ url: secret().optional() }).prefault({}),
+  revocations: z
+    .strictObject({
+      feed: z.enum(['in_process', 'redis', 'issuer', 'off']).optional(),
+      maxStalenessSeconds: wholeNumber(1).default(60),
+      onStale: z.enum(['fail_closed', 'continue']).default('fail_closed'),
+    })
+    .prefault({}),
+  keys: z
+    .strictObject({
+      dir: z.string().min(1).default('./keys'),
+      encryptionKey: secret().optional(),
+      rotateEveryDays: wholeNumber(1).default(30),
+      jwksMaxAgeSeconds: wholeNumber(1).default(300),
+      modulusLength: wholeNumber(2048, 8192).default(2048),
+    })
+    .prefault({}),
+  tokens: z
+    .strictObject({
+      accessTtlSeconds: wholeNumber(60, 1800).default(900),
+      refreshTtlSeconds: wholeNumber(60).default(1_209_600),
+    })
+    .prefault({}),
+  limits: z.strictObject({ defaults: limitSet.optional() }).prefault({}),
+  resources: z
+    .record(
+      z
+        .url({ error: 'must be an absolute URI' })
+        .refine((uri) => !uri.includes('#'), 'has a fragment'),
+      z.strictObject({
+        scopes: z.array(scopeToken).min(1),
+        introspectors: z.array(z.string()).default([]),
+      }),
+    )
+    .optional()
+    .describe('identifier → scopes, introspectors; by default the proxy with ocr_api_access'),
+  audit: z
+    .strictObject({
+      sink: z.enum(['file', 'stdout', 'redis']).default('file'),
+      retentionDays: wholeNumber(1).default(365),
+      onFailure: z.enum(['refuse', 'continue']).default('refuse'),
+    })
+    .prefault({}),
+  trustedProxies: z.array(cidr).default([]),
+})
+
+export type Config = z.infer<typeof configSchema>
+
+function isCidr(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  return (
+    prefix === undefined ||
+    (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
+  )
+}

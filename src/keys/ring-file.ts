@@ -1,0 +1,102 @@
+import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { epochSeconds, type Clock } from '../kernel/clock.ts'
+import { ConfigError } from '../kernel/errors.ts'
+import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
+import { createRing, type FreshKey, type Ring } from './ring.ts'
+
+const MIN_MODULUS_BITS = 2048
+
+const base64url = z.string().regex(/^[A-Za-z0-9_-]+$/)
+const publicJwk = z.object({ kty: z.literal('RSA'), n: base64url, e: base64url })
+const privateJwk = publicJwk.extend({
+  d: base64url,
+  p: base64url,
+  q: base64url,
+  dp: base64url,
+  dq: base64url,
+  qi: base64url,
+})
+const published = { kid: base64url, publicJwk, publishedAt: z.int() }
+const ringSchema = z.object({
+  keys: z.array(
+    z.discriminatedUnion('state', [
+      z.object({ ...published, state: z.literal('next'), privateJwk }),
+      z.object({ ...published, state: z.literal('active'), privateJwk, activatedAt: z.int() }),
+      z.object({
+        ...published,
+        state: z.literal('retiring'),
+        activatedAt: z.int(),
+        retiredAt: z.int(),
+      }),
+    ]),
+  ),
+})
+
+/**
+ * The ring kept in `ring.json` of that folder (0600); on the first start it is made, with an active and a next RS256
+ * key. A file that is damaged or that others may read is a ConfigError and stays as it is.
+ */
+export async function loadOrCreateRing(
+  dir: string,
+  { modulusLength, clock }: { modulusLength: number; clock: Clock },
+): Promise<Ring> {
+  const path = join(dir, 'ring.json')
+  const existing = await readPrivateFile(path)
+  if (existing !== undefined) return parseRing(path, existing)
+
+  const [first, following] = await Promise.all([
+    generateSigningKey(modulusLength),
+    generateSigningKey(modulusLength),
+  ])
+  const ring = createRing(first, following, epochSeconds(clock))
+  const isOurs = await createPrivateFile(path, JSON.stringify(ring, null, 2))
+  // Another process may have been first: then its keys count.
+  return isOurs ? ring : loadOrCreateRing(dir, { modulusLength, clock })
+}
+
+/** A fresh RSA key pair whose kid is its RFC 7638 thumbprint. */
+export async function generateSigningKey(modulusLength: number): Promise<FreshKey> {
+  const pair = await generateKeyPair('RS256', { modulusLength, extractable: true })
+  const jwk = privateJwk.parse(await exportJWK(pair.privateKey))
+  return {
+    kid: await calculateJwkThumbprint(jwk),
+    publicJwk: publicJwk.parse(jwk),
+    privateJwk: jwk,
+  }
+}
+
+async function parseRing(path: string, text: string): Promise<Ring> {
+  const parsed = ringSchema.safeParse(parseJson(text))
+  if (!parsed.success) throw damaged(path, 'it does not have the shape of a key ring')
+  const { keys } = parsed.data
+  if (keys.filter((key) => key.state === 'active').length !== 1) {
+    throw damaged(path, 'it must hold exactly one active key')
+  }
+  for (const key of keys) {
+    const isItsOwn = key.state === 'retiring' || key.privateJwk.n === key.publicJwk.n
+    if (!isItsOwn || (await calculateJwkThumbprint(key.publicJwk)) !== key.kid) {
+      throw damaged(path, `the key ${key.kid} does not match its kid`)
+    }
+    if (Buffer.from(key.publicJwk.n, 'base64url').length * 8 < MIN_MODULUS_BITS) {
+      throw damaged(path, `the key ${key.kid} is shorter than ${MIN_MODULUS_BITS} bits`)
+    }
+  }
+  return parsed.data
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function damaged(path: string, what: string): ConfigError {
+  return new ConfigError(
+    [`${path} is damaged: ${what}`],
+    'restore it from a backup; only if there is none, move it away: new keys are then made and every token is void',
+  )
+}

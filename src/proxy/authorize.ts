@@ -1,0 +1,12 @@
+import { AuthError } from '../kernel/errors.ts'
+import type { AccessToken } from '../tokens/access-token.ts'
+
+/** AuthError `insufficient_scope` unless the token has every scope that the route needs (RFC 6750 §3.1). */
+export function authorize(token: AccessToken, scopes: readonly string[]): void {
+  for (const scope of scopes) {
+    if (token.scopes.has(scope)) continue
+    throw new AuthError('insufficient_scope', `The scope ${scope} is needed.`, {
+      requiredScope: scopes.join(' '),
+    })
+  }
+}

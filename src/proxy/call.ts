@@ -1,0 +1,65 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AppError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import { requestIdOf } from '../kernel/request-id.ts'
+import type { Caller } from './authenticate.ts'
+import type { ProxyMetrics } from './metrics.ts'
+
+/** One request from its headers to the end of its answer, with what has become known of it. */
+export type Call = {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly requestId: string
+  readonly startedAtMs: number
+  /** The path of the route; `none` while it matches none, so that metrics stay bounded. */
+  route: string
+  caller: Caller | undefined
+  upstream: string | undefined
+  refusal: AppError | undefined
+}
+
+export function openCall(req: IncomingMessage, res: ServerResponse): Call {
+  return {
+    req,
+    res,
+    requestId: requestIdOf(req),
+    startedAtMs: performance.now(),
+    route: 'none',
+    caller: undefined,
+    upstream: undefined,
+    refusal: undefined,
+  }
+}
+
+/** Writes the one line and the one count that every call leaves behind. */
+export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
+  const { req, res, refusal } = call
+  const durationMs = performance.now() - call.startedAtMs
+  const hasLeft = refusal === undefined && !res.writableFinished
+  const outcome = refusal?.code ?? (hasLeft ? 'client_gone' : 'allowed')
+  metrics.observeCall(call.route, outcome, durationMs / 1000)
+
+  const token = call.caller?.token
+  const isFault = refusal !== undefined && refusal.status >= 500
+  log[isFault ? 'error' : 'info'](
+    {
+      event: 'proxy.call',
+      request_id: call.requestId,
+      decision: refusal === undefined ? 'allow' : 'deny',
+      reason: refusal?.reason ?? outcome,
+      tenant_id: token?.tenantId,
+      client_id: token?.clientId,
+      sub: token?.subject,
+      jti: token?.jti,
+      kid: token?.kid,
+      remote_addr: req.socket?.remoteAddress,
+      method: req.method,
+      route: call.route,
+      status: res.headersSent ? res.statusCode : undefined,
+      upstream: call.upstream,
+      duration_ms: Math.round(durationMs * 1000) / 1000,
+      err: isFault ? refusal : undefined,
+    },
+    'proxy call',
+  )
+}

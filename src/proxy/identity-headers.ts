@@ -1,0 +1,27 @@
+import type { AccessToken } from '../tokens/access-token.ts'
+
+/** Who calls, for the model server's own log: a flat list of names and values. */
+export function identityHeaders(token: AccessToken): string[] {
+  return [
+    'x-gatehouse-subject',
+    headerSafe(token.subject),
+    'x-gatehouse-client',
+    headerSafe(token.clientId),
+    'x-gatehouse-tenant',
+    headerSafe(token.tenantId),
+    'x-gatehouse-scope',
+    [...token.scopes].map(headerSafe).join(' '),
+    'x-gatehouse-token-id',
+    headerSafe(token.jti),
+  ]
+}
+
+/** Percent-encodes what is not visible ASCII, and `%` itself, so that no two identities look the same. */
+function headerSafe(text: string): string {
+  if (/^[\x21-\x24\x26-\x7E]*$/.test(text)) return text
+  return Buffer.from(text, 'utf8').reduce((encoded, byte) => {
+    const isPlain = byte > 0x20 && byte < 0x7f && byte !== 0x25
+    const hex = byte.toString(16).toUpperCase().padStart(2, '0')
+    return encoded + (isPlain ? String.fromCharCode(byte) : `%${hex}`)
+  }, '')
+}

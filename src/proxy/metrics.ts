@@ -1,0 +1,59 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { RemoteJwks } from '../tokens/remote-jwks.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export type ProxyMetrics = {
+  /** `outcome` is `allowed` or the code of the refusal. */
+  observeCall: (route: string, outcome: string, seconds: number) => void
+  observeVerification: (seconds: number) => void
+}
+
+export function createProxyMetrics(
+  registry: Registry,
+  jwks: RemoteJwks,
+  upstreams: Upstreams,
+): ProxyMetrics {
+  const registers = [registry]
+  const requests = new Counter({
+    name: 'gatehouse_proxy_requests_total',
+    help: 'Requests by route and outcome',
+    labelNames: ['route', 'outcome'],
+    registers,
+  })
+  const requestSeconds = new Histogram({
+    name: 'gatehouse_proxy_request_seconds',
+    help: 'From the request headers to the end of the response',
+    buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300],
+    registers,
+  })
+  const verifySeconds = new Histogram({
+    name: 'gatehouse_proxy_verify_seconds',
+    help: 'Authentication of one request',
+    buckets: [0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1, 1, 5],
+    registers,
+  })
+  void new Gauge({
+    name: 'gatehouse_proxy_in_flight',
+    help: 'Requests at the model server',
+    labelNames: ['upstream'],
+    registers,
+    collect() {
+      for (const upstream of upstreams.all) this.set({ upstream: upstream.url }, upstream.inFlight)
+    },
+  })
+  void new Gauge({
+    name: 'gatehouse_jwks_age_seconds',
+    help: 'Since the signing keys were last fetched',
+    registers,
+    collect() {
+      this.set(jwks.ageSeconds() ?? Number.NaN)
+    },
+  })
+  return {
+    observeCall(route, outcome, seconds) {
+      requests.inc({ route, outcome })
+      requestSeconds.observe(seconds)
+    },
+    observeVerification: (seconds) => verifySeconds.observe(seconds),
+  }
+}

@@ -1,0 +1,123 @@
+import { randomUUID } from 'node:crypto'
+import type { RequestListener, ServerResponse } from 'node:http'
+import { AuthError, toAppError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import { sendProblem } from '../kernel/problem.ts'
+import type { Authenticator, Caller } from './authenticate.ts'
+import { authorize } from './authorize.ts'
+import { openCall, recordCall, type Call } from './call.ts'
+import { bearerChallenge } from './challenge.ts'
+import { ClientGone, forward } from './forward.ts'
+import type { ProxyMetrics } from './metrics.ts'
+import { readRequestBody, requireAcceptableLength } from './request-body.ts'
+import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
+import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
+import { createRouteTable, type Route, type RouteTable } from './routes.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export type ProxyOptions = {
+  /** Our resource identifier, the `aud` of the tokens. */
+  url: string
+  issuer: string
+  routes: readonly Route[]
+  maxBodyBytes: number
+  /** Sent upstream as the bearer, if the model server wants one. */
+  upstreamApiKey: string | undefined
+  authenticate: Authenticator
+  upstreams: Upstreams
+  metrics: ProxyMetrics
+  log: Log
+}
+
+type Proxy = ProxyOptions & { table: RouteTable; ownDocument: string }
+
+/** Verifies, then forwards: every request is answered, logged and counted exactly once, whatever happens to it. */
+export function createProxy(options: ProxyOptions): RequestListener {
+  const own: Route = { method: 'GET', path: RESOURCE_METADATA_PATH, scopes: undefined }
+  const scopes = new Set(options.routes.flatMap((route) => route.scopes ?? []))
+  const proxy = {
+    ...options,
+    table: createRouteTable([...options.routes, own]),
+    ownDocument: resourceMetadata(options.url, options.issuer, [...scopes]),
+  }
+  return (req, res) => {
+    const call = openCall(req, res)
+    res.once('close', () => recordCall(call, proxy.log, proxy.metrics))
+    handle(proxy, call).catch((error: unknown) => refuse(proxy, call, error))
+  }
+}
+
+async function handle(proxy: Proxy, call: Call): Promise<void> {
+  const { req, res } = call
+  const { method = '', url: target = '' } = req
+  const headers = readRequestHeaders(req.rawHeaders)
+  const route = proxy.table.match(method, target)
+  call.route = route.path
+
+  if (route.scopes !== undefined) {
+    call.caller = await authenticate(proxy, headers)
+    authorize(call.caller.token, route.scopes)
+  }
+  if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call.requestId, res)
+
+  requireAcceptableLength(headers, proxy.maxBodyBytes)
+  if (headers.expectsContinue) res.writeContinue()
+  const body = await readRequestBody(req, headers, proxy.maxBodyBytes)
+
+  const upstream = proxy.upstreams.pick()
+  call.upstream = upstream.url
+  const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
+  await forward(res, upstream, request, call.requestId)
+}
+
+async function authenticate(proxy: Proxy, headers: RequestHeaders): Promise<Caller> {
+  const startedAtMs = performance.now()
+  try {
+    return await proxy.authenticate(headers.authorization)
+  } finally {
+    proxy.metrics.observeVerification((performance.now() - startedAtMs) / 1000)
+  }
+}
+
+function upstreamHeaders(proxy: Proxy, call: Call, headers: RequestHeaders): string[] {
+  const sent = [...headers.forwardable, 'x-request-id', call.requestId]
+  if (call.caller !== undefined) sent.push(...call.caller.identityHeaders)
+  if (!headers.isTraced) sent.push('traceparent', newTraceparent())
+  if (proxy.upstreamApiKey !== undefined)
+    sent.push('authorization', `Bearer ${proxy.upstreamApiKey}`)
+  return sent
+}
+
+/** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
+function newTraceparent(): string {
+  const traceId = randomUUID().replaceAll('-', '')
+  return `00-${traceId}-${randomUUID().replaceAll('-', '').slice(0, 16)}-00`
+}
+
+function sendOwnDocument(proxy: Proxy, requestId: string, res: ServerResponse): void {
+  res.writeHead(200, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(proxy.ownDocument),
+    'cache-control': 'public, max-age=3600',
+    'x-request-id': requestId,
+  })
+  res.end(proxy.ownDocument)
+}
+
+/** How long a refused client may go on sending, so that it finds the time to read why. */
+const LINGER_MS = 10_000
+
+function refuse(proxy: Proxy, call: Call, error: unknown): void {
+  const { req, res } = call
+  if (error instanceof ClientGone || res.closed) return
+  const refusal = toAppError(error)
+  call.refusal = refusal
+  if (refusal instanceof AuthError) {
+    const metadataUrl = `${proxy.url}${RESOURCE_METADATA_PATH}`
+    res.setHeader('www-authenticate', bearerChallenge(refusal, metadataUrl))
+  }
+  // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
+  if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')
+  sendProblem(res, refusal, call.requestId)
+  if (!req.complete) setTimeout(() => req.complete || req.socket?.destroy(), LINGER_MS).unref()
+}

@@ -1,0 +1,36 @@
+import { AppError } from '../kernel/errors.ts'
+
+export type Route = {
+  method: string
+  /** Compared byte by byte with the request target's path: nothing is decoded or normalised. */
+  path: string
+  /** Every one of them is needed; undefined is a public route. */
+  scopes: readonly string[] | undefined
+}
+
+export type RouteTable = {
+  /** The route of a request. AppError `not_found`, or `method_not_allowed` with `Allow`. */
+  match: (method: string, target: string) => Route
+}
+
+/** Deny by default: only exact pairs of method and path are known. A GET route also answers HEAD. */
+export function createRouteTable(routes: readonly Route[]): RouteTable {
+  const byPath = new Map<string, Map<string, Route>>()
+  for (const route of routes) {
+    const methods = byPath.get(route.path) ?? new Map<string, Route>()
+    methods.set(route.method, route)
+    if (route.method === 'GET' && !methods.has('HEAD')) methods.set('HEAD', route)
+    byPath.set(route.path, methods)
+  }
+  return {
+    match(method, target) {
+      const queryAt = target.indexOf('?')
+      const methods = byPath.get(queryAt === -1 ? target : target.slice(0, queryAt))
+      if (methods === undefined) throw new AppError('not_found', 'There is no such route.')
+      const route = methods.get(method)
+      if (route !== undefined) return route
+      const allow = [...methods.keys()].join(', ')
+      throw new AppError('method_not_allowed', `Only ${allow} here.`, { headers: { allow } })
+    },
+  }
+}
