@@ -15,7 +15,7 @@ import type { Log } from './log.ts'
 import { sendProblem, toProblem } from './problem.ts'
 
 export type HttpServerOptions = {
-  /** The role, for the log and for start errors: `proxy`, `issuer`, … */
+  /** The setting that says where it listens, such as `proxy.listen`: its name in the log and in start errors. */
   name: string
   listen: ListenAddress
   handle: RequestListener
@@ -172,14 +172,12 @@ function listenError(
   switch (error.code) {
     case 'EADDRINUSE':
       return new ConfigError(
-        [`the ${name} listener cannot use ${at}: something else listens there`],
-        `stop the other program (is Gatehouse already running?) or set ${name}.listen to another port`,
+        [`${name}: cannot use ${at}, something else listens there`],
+        `stop the other program (is Gatehouse already running?) or set ${name} to another port`,
       )
     case 'EACCES':
-      return new ConfigError([`the ${name} listener may not use ${at}: permission denied`])
+      return new ConfigError([`${name}: may not use ${at}, permission denied`])
     default:
-      return new ConfigError([
-        `the ${name} listener cannot use ${at}: ${error.code ?? 'unknown error'}`,
-      ])
+      return new ConfigError([`${name}: cannot use ${at}, ${error.code ?? 'unknown error'}`])
   }
 }

@@ -11,6 +11,7 @@ export type Call = {
   readonly res: ServerResponse
   readonly requestId: string
   readonly startedAtMs: number
+  readonly remoteAddress: string | undefined
   /** The path of the route; `none` while it matches none, so that metrics stay bounded. */
   route: string
   caller: Caller | undefined
@@ -24,6 +25,7 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     res,
     requestId: requestIdOf(req),
     startedAtMs: performance.now(),
+    remoteAddress: req.socket.remoteAddress,
     route: 'none',
     caller: undefined,
     upstream: undefined,
@@ -52,7 +54,7 @@ export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
       sub: token?.subject,
       jti: token?.jti,
       kid: token?.kid,
-      remote_addr: req.socket?.remoteAddress,
+      remote_addr: call.remoteAddress,
       method: req.method,
       route: call.route,
       status: res.headersSent ? res.statusCode : undefined,

@@ -1,0 +1,107 @@
+import type { Command } from 'commander'
+import { z } from 'zod'
+import { systemClock } from '../kernel/clock.ts'
+import { newClientSchema, type NewClient } from '../registry/client.ts'
+import { CliError, EXIT } from './cli-error.ts'
+import { openClients } from './compose.ts'
+import { settingsOf } from './settings-of.ts'
+import { formatTable } from './table.ts'
+
+const createOptions = z.object({
+  id: z.string().optional(),
+  tenant: z.string().optional(),
+  name: z.string().optional(),
+  scope: z.string().optional(),
+  grant: z.string().optional(),
+  authMethod: z.string().optional(),
+  limits: z.string().optional(),
+  json: z.boolean().default(false),
+})
+type CreateOptions = z.infer<typeof createOptions>
+
+export function clientCommands(program: Command): void {
+  const clients = program.command('clients').description('who may get tokens')
+
+  clients
+    .command('create')
+    .description('make a client and show its secret, once')
+    .option('--id <id>', 'client id, 1 to 128 of A-Z a-z 0-9 . _ ~ - (default: a new UUID)')
+    .option('--tenant <tenant>', 'tenant that it belongs to (default: default)')
+    .option('--name <name>', 'what people call it')
+    .option('--scope <scopes>', 'scopes that it may ask for (default: ocr_api_access)')
+    .option('--grant <grants>', 'client_credentials, the only grant in this version')
+    .option('--auth-method <method>', 'client_secret_basic (default) or client_secret_post')
+    .option('--limits <limits>', 'limits of the client as a whole: rpm=60,concurrency=4,…')
+    .option('--json', 'one JSON document')
+    .addHelpText(
+      'after',
+      '\nExample:\n  gatehouse clients create --name "Invoice robot" --limits rpm=60',
+    )
+    .action(async (_options, command: Command) => {
+      const options = createOptions.parse(command.opts())
+      const { config } = settingsOf(command)
+      const request = parseRequest(options)
+      const created = await openClients(config, systemClock).create(request)
+      if (created === undefined)
+        throw new CliError(`there is a client with the id ${options.id ?? ''} already`)
+      const { client, clientSecret } = created
+      if (options.json) return writeJson({ ...client, client_secret: clientSecret })
+      process.stdout.write(`client_id      ${client.client_id}\nclient_secret  ${clientSecret}\n`)
+      process.stderr.write('The secret is shown this once: keep it now.\n')
+    })
+
+  clients
+    .command('list')
+    .description('list the clients')
+    .option('--json', 'one JSON document')
+    .action(async (options: { json?: true }, command: Command) => {
+      const { config } = settingsOf(command)
+      const all = await openClients(config, systemClock).list()
+      if (options.json === true) return writeJson({ items: all })
+      const rows = all.map((client) => [
+        client.client_id,
+        client.tenant_id,
+        client.scope,
+        new Date(client.created_at * 1000).toISOString(),
+        client.name,
+      ])
+      process.stdout.write(
+        `${formatTable(['CLIENT', 'TENANT', 'SCOPE', 'CREATED', 'NAME'], rows)}\n`,
+      )
+    })
+}
+
+/** Turns flags into a registry request; what is not valid is a usage error that names the flag's member. */
+function parseRequest(options: CreateOptions): NewClient {
+  const given = {
+    client_id: options.id,
+    tenant_id: options.tenant,
+    name: options.name,
+    scope: options.scope,
+    grant_types: options.grant?.split(','),
+    token_endpoint_auth_method: options.authMethod,
+    limits: options.limits === undefined ? undefined : parseLimits(options.limits),
+  }
+  const present = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  )
+  const parsed = newClientSchema.safeParse(present)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  throw new CliError(`${issue?.path.join('.') ?? 'client'}: ${issue?.message ?? 'not valid'}`, {
+    exitCode: EXIT.usage,
+  })
+}
+
+function parseLimits(text: string): Record<string, number> {
+  return Object.fromEntries(
+    text.split(',').map((part): [string, number] => {
+      const [name = '', value = ''] = part.split('=')
+      return [name, Number(value)]
+    }),
+  )
+}
+
+function writeJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+}

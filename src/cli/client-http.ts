@@ -1,0 +1,77 @@
+import { z } from 'zod'
+import { CliError, EXIT } from './cli-error.ts'
+
+/** A fetch whose failure to connect is said in the command line's words (exit 69). */
+export async function request(
+  what: string,
+  url: string,
+  init: RequestInit = {},
+): Promise<Response> {
+  try {
+    return await fetch(url, init)
+  } catch (cause) {
+    throw new CliError(`the ${what} at ${new URL(url).origin} cannot be reached`, {
+      hint: 'is Gatehouse running? start it with: npm start',
+      exitCode: EXIT.unreachable,
+      cause,
+    })
+  }
+}
+
+const metadataSchema = z.object({ token_endpoint: z.url() })
+const grantedSchema = z.object({
+  access_token: z.string(),
+  token_type: z.string(),
+  expires_in: z.number(),
+  scope: z.string().optional(),
+})
+const refusedSchema = z.object({ error: z.string(), error_description: z.string().optional() })
+
+export type TokenResponse = z.infer<typeof grantedSchema>
+
+export type TokenRequest = {
+  issuer: string
+  clientId: string
+  clientSecret: string
+  scope?: string | undefined
+  resource?: string | undefined
+}
+
+/** Gets an access token by client credentials (RFC 6749 §4.4) from the issuer that the metadata leads to. */
+export async function requestToken(options: TokenRequest): Promise<TokenResponse> {
+  const { issuer, clientId, clientSecret, scope, resource } = options
+  const metadata = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
+  const { token_endpoint } = metadataSchema.parse(await metadata.json())
+  const response = await request('issuer', token_endpoint, {
+    method: 'POST',
+    headers: { authorization: basicCredentials(clientId, clientSecret) },
+    body: new URLSearchParams({
+      grant_type: 'client_credentials',
+      ...(scope === undefined ? {} : { scope }),
+      ...(resource === undefined ? {} : { resource }),
+    }),
+  })
+  const body: unknown = await response.json()
+  const granted = grantedSchema.safeParse(body)
+  if (granted.success) return granted.data
+  const { error, error_description = '' } = refusedSchema.parse(body)
+  throw new CliError(`the issuer refuses: ${error} ${error_description}`.trim())
+}
+
+/** RFC 6749 §2.3.1: both halves are form-encoded before they are joined. */
+function basicCredentials(clientId: string, clientSecret: string): string {
+  const pair = [clientId, clientSecret].map(encodeURIComponent).join(':')
+  return `Basic ${Buffer.from(pair).toString('base64')}`
+}
+
+const problemSchema = z.object({ detail: z.string() })
+
+/** What a refusal of the proxy or the model server says, in one line. */
+export async function describeRefusal(response: Response): Promise<string> {
+  const text = await response.text()
+  try {
+    return `${response.status} ${problemSchema.parse(JSON.parse(text)).detail}`
+  } catch {
+    return `${response.status} ${response.statusText}`
+  }
+}

@@ -1,0 +1,57 @@
+import type { Command } from 'commander'
+import { configJsonSchema, listSettings } from '../config/settings.ts'
+import { settingsOf } from './settings-of.ts'
+
+export function configCommands(program: Command): void {
+  const config = program.command('config').description('look at the configuration')
+
+  config
+    .command('check')
+    .description('list every problem of the configuration, without starting anything')
+    .action((_options, command: Command) => {
+      const { warnings } = settingsOf(command)
+      for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
+      process.stdout.write('The configuration is good.\n')
+    })
+
+  config
+    .command('print')
+    .description('print every setting as it takes effect; secrets are left out')
+    .option('--json', 'one JSON document')
+    .action((options: { json?: true }, command: Command) => {
+      const { config, given } = settingsOf(command)
+      const rows = listSettings().map(({ path, isSecret }) => {
+        const value = valueAt(config, path)
+        return {
+          path,
+          value: isSecret && value !== undefined ? '(secret)' : value,
+          isGiven: given.has(path),
+        }
+      })
+      if (options.json === true) {
+        const values = Object.fromEntries(rows.map(({ path, value }) => [path, value ?? null]))
+        process.stdout.write(`${JSON.stringify(values, null, 2)}\n`)
+        return
+      }
+      for (const { path, value, isGiven } of rows) {
+        process.stdout.write(
+          `${path}: ${JSON.stringify(value) ?? 'none'}${isGiven ? '' : '  (default)'}\n`,
+        )
+      }
+    })
+
+  config
+    .command('schema')
+    .description('print the JSON Schema of the configuration file')
+    .action(() => {
+      process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
+    })
+}
+
+function valueAt(tree: unknown, path: string): unknown {
+  return path.split('.').reduce<unknown>((node, key) => {
+    return typeof node === 'object' && node !== null
+      ? Object.entries(node).find(([name]) => name === key)?.[1]
+      : undefined
+  }, tree)
+}

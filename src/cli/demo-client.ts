@@ -1,0 +1,31 @@
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Config } from '../config/schema.ts'
+import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
+import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
+import type { ClientRegistry } from '../registry/client-files.ts'
+
+const credentialsSchema = z.object({ client_id: z.string(), client_secret: z.string() })
+export type ClientCredentials = z.infer<typeof credentialsSchema>
+
+const pathOf = ({ dataDir }: Config): string => join(dataDir, 'demo-client.json')
+
+/** Makes the demo client unless it is there; never while another machine can reach a listener. */
+export async function ensureDemoClient(config: Config, clients: ClientRegistry): Promise<boolean> {
+  const { issuer, admin, proxy } = config
+  const isPrivate = [issuer, admin, proxy].every(({ listen }) =>
+    isLoopbackHost(parseListenAddress(listen).host),
+  )
+  if (!isPrivate) return false
+  if ((await readDemoClient(config)) !== undefined) return true
+  const created = await clients.create({ name: 'Demo client of this machine' })
+  if (created === undefined) return false
+  const credentials = { client_id: created.client.client_id, client_secret: created.clientSecret }
+  await createPrivateFile(pathOf(config), JSON.stringify(credentials, null, 2))
+  return true
+}
+
+export async function readDemoClient(config: Config): Promise<ClientCredentials | undefined> {
+  const text = await readPrivateFile(pathOf(config))
+  return text === undefined ? undefined : credentialsSchema.parse(JSON.parse(text))
+}

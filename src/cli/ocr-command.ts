@@ -1,0 +1,49 @@
+import type { Command } from 'commander'
+import { z } from 'zod'
+import { readImage, withTicking } from './ocr.ts'
+import { createProgress } from './progress.ts'
+import { settingsOf } from './settings-of.ts'
+import { addCredentialOptions, tokenFor } from './token-commands.ts'
+
+const optionsSchema = z.object({
+  clientId: z.string().optional(),
+  clientSecret: z.string().optional(),
+  model: z.string(),
+  prompt: z.string(),
+  json: z.boolean().default(false),
+})
+
+export function ocrCommand(program: Command): void {
+  addCredentialOptions(program.command('ocr'))
+    .description('read the text out of images, through the proxy')
+    .argument('<image...>', 'image files')
+    .option('--model <name>', 'model to ask for', 'tencent/HunyuanOCR')
+    .option('--prompt <text>', 'what to do with the image', 'Extract the text in the image.')
+    .option('--json', 'one JSON document')
+    .addHelpText('after', '\nExample:\n  gatehouse ocr test/fixtures/receipt-en.jpg')
+    .action(async (files: string[], _options, command: Command) => {
+      const options = optionsSchema.parse(command.opts())
+      const { config } = settingsOf(command)
+      const { access_token: accessToken } = await tokenFor(config, options)
+      const progress = createProgress(process.stderr)
+      const results: { file: string; text: string; usage: unknown }[] = []
+      for (const file of files) {
+        if (!options.json && files.length > 1) process.stdout.write(`== ${file}\n`)
+        const result = await withTicking(progress, `reading ${file}`, () =>
+          readImage(file, {
+            proxy: config.proxy.url,
+            accessToken,
+            model: options.model,
+            prompt: options.prompt,
+            onText(text) {
+              progress.done()
+              if (!options.json) process.stdout.write(text)
+            },
+          }),
+        )
+        if (!options.json && !result.text.endsWith('\n')) process.stdout.write('\n')
+        results.push({ file, text: result.text, usage: result.usage ?? null })
+      }
+      if (options.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`)
+    })
+}

@@ -1,0 +1,95 @@
+import type { Command } from 'commander'
+import { systemClock } from '../kernel/clock.ts'
+import { parseListenAddress } from '../kernel/listen-address.ts'
+import { createLog, type Log } from '../kernel/log.ts'
+import { startBundledOcr } from '../bundled-ocr/server.ts'
+import { EXIT } from './cli-error.ts'
+import { startIssuer, startProxy, type Running, type Surroundings } from './compose.ts'
+import { runDemo } from './demo.ts'
+import { createProgress } from './progress.ts'
+import { settingsOf, type LoadedConfig } from './settings-of.ts'
+import { startAll } from './start.ts'
+
+type Starter = (loaded: LoadedConfig, surroundings: Surroundings) => Promise<Running>
+
+export function serveCommands(program: Command): void {
+  const start = program
+    .command('start', { isDefault: false })
+    .description('serve everything in one process')
+  start.action((_options, command: Command) => serve(command, startAll))
+
+  program
+    .command('issuer')
+    .description('serve the token issuer alone')
+    .action((_options, command: Command) =>
+      serve(command, ({ config }, around) => startIssuer(config, around)),
+    )
+
+  program
+    .command('proxy')
+    .description('serve the verifying proxy alone')
+    .action((_options, command: Command) =>
+      serve(command, ({ config }, around) => startProxy(config, around)),
+    )
+
+  program
+    .command('bundled-ocr')
+    .description('serve the OCR engine that runs on the CPU, for when there is no GPU')
+    .option('--listen <host:port>', 'where', '127.0.0.1:8000')
+    .action((options: { listen: string }, command: Command) =>
+      serve(command, async (_loaded, { log, clock }) => {
+        const progress = createProgress(process.stderr)
+        const engine = await startBundledOcr({
+          listen: parseListenAddress(options.listen),
+          log,
+          clock,
+          onProgress: ({ stage, fraction }) =>
+            progress.update(`${stage} ${Math.round(fraction * 100)} %`),
+        })
+        process.stdout.write(`The bundled OCR engine listens on http://${options.listen}\n`)
+        void engine.ready.then(() => progress.done())
+        return { close: engine.close }
+      }),
+    )
+
+  program
+    .command('demo')
+    .description('show the whole story on free ports in a temporary folder, then stop')
+    .action(() => runDemo(process.stdout))
+}
+
+/** Runs until SIGTERM or SIGINT, then lets running requests finish; a second signal ends it at once. */
+async function serve(command: Command, start: Starter): Promise<void> {
+  const loaded = settingsOf(command)
+  const log = createLog(loaded.config.log.level)
+  for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
+  reportBugs(log)
+  const running = await start(loaded, { log, clock: systemClock })
+  await firstSignal()
+  log.info({ event: 'stopping' }, 'draining')
+  await running.close(loaded.config.proxy.drainSeconds)
+  await log.flush()
+  process.exit(0)
+}
+
+function firstSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        process.once(signal, () => process.exit(128 + (signal === 'SIGINT' ? 2 : 15)))
+        resolve()
+      })
+    }
+  })
+}
+
+/** A promise that nobody awaited must not take everybody's requests down with it; an exception leaves no choice. */
+function reportBugs(log: Log): void {
+  process.on('unhandledRejection', (error) =>
+    log.error({ event: 'bug', err: error }, 'unhandled rejection'),
+  )
+  process.on('uncaughtException', (error) => {
+    log.error({ event: 'bug', err: error }, 'uncaught exception')
+    void log.flush().finally(() => process.exit(EXIT.bug))
+  })
+}

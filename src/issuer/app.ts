@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto'
+import Koa, { type Context, type Middleware, type Next } from 'koa'
+import type Provider from 'oidc-provider'
+import { AppError, toAppError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import { toProblem } from '../kernel/problem.ts'
+import { requestIdOf } from '../kernel/request-id.ts'
+import { publicJwks, type Ring } from '../keys/ring.ts'
+import { publishOnlyWhatIsServed } from './metadata.ts'
+import type { IssuerMetrics } from './metrics.ts'
+import { recordTokenRequests } from './token-log.ts'
+
+export type IssuerAppOptions = {
+  issuer: string
+  provider: Provider
+  ring: Ring
+  jwksMaxAgeSeconds: number
+  metrics: IssuerMetrics
+  log: Log
+}
+
+/** What is served, and by which methods; everything else is 404 or 405 before oidc-provider sees it. */
+const ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
+  '/.well-known/openid-configuration': ['GET', 'HEAD'],
+  '/.well-known/oauth-authorization-server': ['GET', 'HEAD'],
+  '/jwks': ['GET', 'HEAD'],
+  '/token': ['POST'],
+}
+
+/** The issuer's HTTP side: our own routes in front of oidc-provider. */
+export function createIssuerApp(options: IssuerAppOptions): Koa {
+  const { provider, issuer } = options
+  provider.use(publishOnlyWhatIsServed)
+  recordTokenRequests(provider, options.log, options.metrics)
+
+  const app = new Koa()
+  app.silent = true
+  app.use(answerWithProblems(options.log))
+  app.use(refuseUnknownEndpoints)
+  app.use(serveJwks(options))
+  app.use(pinOrigin(new URL(issuer)))
+  app.use(passTo(provider))
+  return app
+}
+
+function answerWithProblems(log: Log): Middleware {
+  return async function answerWithProblem(ctx: Context, next: Next) {
+    const requestId = requestIdOf(ctx.req)
+    ctx.state['requestId'] = requestId
+    ctx.set('x-request-id', requestId)
+    try {
+      await next()
+    } catch (thrown) {
+      const error = toAppError(thrown)
+      if (error.status >= 500) log.error({ request_id: requestId, err: error }, 'issuer failed')
+      ctx.status = error.status
+      ctx.set({ 'cache-control': 'no-store', ...error.headers })
+      ctx.body = JSON.stringify(toProblem(error, requestId))
+      ctx.type = 'application/problem+json'
+    }
+  }
+}
+
+function refuseUnknownEndpoints(ctx: Context, next: Next): Promise<void> {
+  const methods = Object.hasOwn(ENDPOINTS, ctx.path) ? ENDPOINTS[ctx.path] : undefined
+  if (methods === undefined) throw new AppError('not_found', 'There is no such endpoint.')
+  if (methods.includes(ctx.method)) return next()
+  const allow = methods.join(', ')
+  throw new AppError('method_not_allowed', `Only ${allow} here.`, { headers: { allow } })
+}
+
+/** The JWK Set with what its readers need to keep it well: an ETag, a max-age, any origin (RFC 9111, RFC 7517 §5). */
+function serveJwks({ ring, jwksMaxAgeSeconds }: IssuerAppOptions): Middleware {
+  const body = JSON.stringify(publicJwks(ring))
+  const etag = `"${createHash('sha256').update(body).digest('base64url')}"`
+  return async function serveJwkSet(ctx: Context, next: Next) {
+    if (ctx.path !== '/jwks') return next()
+    ctx.set({
+      etag,
+      'cache-control': `public, max-age=${jwksMaxAgeSeconds}`,
+      'access-control-allow-origin': '*',
+    })
+    ctx.status = 200
+    if (ctx.fresh) ctx.status = 304
+    else ctx.body = body
+    ctx.type = 'application/jwk-set+json'
+  }
+}
+
+/**
+ * oidc-provider builds addresses from the request and chooses HTML by `Accept`. Neither is the caller's to decide: the
+ * origin is the configured issuer (RFC 8414 §3.3), errors are JSON (RFC 6749 §5.2).
+ */
+function pinOrigin({ host, protocol }: URL): Middleware {
+  return function pinRequest({ req }: Context, next: Next) {
+    for (const name of Object.keys(req.headers)) {
+      if (name === 'forwarded' || name.startsWith('x-forwarded-')) delete req.headers[name]
+    }
+    req.headers.host = host
+    req.headers['x-forwarded-proto'] = protocol.slice(0, -1)
+    req.headers.accept = 'application/json'
+    return next()
+  }
+}
+
+function passTo(provider: Provider): Middleware {
+  const handle = provider.callback()
+  return async function passToProvider(ctx: Context) {
+    ctx.respond = false
+    await handle(ctx.req, ctx.res)
+  }
+}

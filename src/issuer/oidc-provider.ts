@@ -1,0 +1,20 @@
+import type { default as Provider, errors } from 'oidc-provider'
+
+type OidcProvider = { Provider: typeof Provider; errors: typeof errors }
+
+/**
+ * Loads the package without its notice on stderr: it takes the npm build of Node 26, which does not say that it is an
+ * LTS line, for an unsupported runtime.
+ */
+export async function loadOidcProvider(): Promise<OidcProvider> {
+  const { warn } = console
+  console.warn = (...message: unknown[]) => {
+    if (!String(message[0]).includes('Unsupported runtime')) warn(...message)
+  }
+  try {
+    const { default: Provider, errors } = await import('oidc-provider')
+    return { Provider, errors }
+  } finally {
+    console.warn = warn
+  }
+}

@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto'
+import type Provider from 'oidc-provider'
+import type { Client, Configuration } from 'oidc-provider'
+import { activeKey, type Ring } from '../keys/ring.ts'
+import type { ClientRegistry } from '../registry/client-files.ts'
+import { createAdapterFactory } from './adapter.ts'
+import { loadOidcProvider } from './oidc-provider.ts'
+import { resourceServerOf, type Resources } from './resources.ts'
+
+export type ProviderOptions = {
+  issuer: string
+  ring: Ring
+  clients: ClientRegistry
+  resources: Resources
+  /** The resource of a request that names none (RFC 8707 §2). */
+  defaultResource: string
+  accessTokenTtlSeconds: number
+}
+
+/** The authorization server for one state of the key ring: client credentials, RS256, RFC 9068 access tokens. */
+export async function createProvider(options: ProviderOptions): Promise<Provider> {
+  const { Provider, errors } = await loadOidcProvider()
+  const { issuer, clients, resources, defaultResource, accessTokenTtlSeconds } = options
+  const configuration: Configuration = {
+    adapter: createAdapterFactory(clients),
+    jwks: { keys: [signingJwk(options.ring)] },
+    // Nothing is signed into a cookie yet: no page is served.
+    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post'],
+    responseTypes: ['code'],
+    scopes: [...new Set(Object.values(resources).flatMap(({ scopes }) => scopes))],
+    ttl: { ClientCredentials: accessTokenTtlSeconds },
+    extraClientMetadata: { properties: ['tenant_id', 'limits'] },
+    extraTokenClaims: (_ctx, token) => claimsOfClient(token.client),
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      pushedAuthorizationRequests: { enabled: false },
+      rpInitiatedLogout: { enabled: false },
+      userinfo: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => defaultResource,
+        getResourceServerInfo: resourceServerOf(resources, accessTokenTtlSeconds, errors),
+      },
+    },
+  }
+  const provider = new Provider(issuer, configuration)
+  // The issuer is pinned into these headers before a request gets here; see app.ts.
+  provider.proxy = true
+  Object.assign(provider.Client.prototype, {
+    compareClientSecret(this: { clientId: string }, secret: string) {
+      return clients.verifySecret(this.clientId, secret)
+    },
+  })
+  return provider
+}
+
+/** A copy, as oidc-provider changes the objects that it is given. */
+function signingJwk(ring: Ring) {
+  const { kid, privateJwk } = activeKey(ring)
+  return { ...privateJwk, kid, alg: 'RS256', use: 'sig' }
+}
+
+/** Our own claims: the tenant, and the limits of the client as a whole. */
+function claimsOfClient(client: Client | undefined) {
+  const limits = client?.['limits'] === undefined ? {} : { client: client['limits'] }
+  return { tenant_id: client?.['tenant_id'], limits }
+}

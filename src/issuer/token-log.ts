@@ -1,0 +1,48 @@
+import type Provider from 'oidc-provider'
+import type { KoaContextWithOIDC } from 'oidc-provider'
+import type { Log, LogFields } from '../kernel/log.ts'
+import type { IssuerMetrics } from './metrics.ts'
+
+/** Writes one line and counts one for every token request, granted or not, with the reason. */
+export function recordTokenRequests(provider: Provider, log: Log, metrics: IssuerMetrics): void {
+  provider.on('grant.success', (ctx) => {
+    const grant = String(ctx.oidc.params?.['grant_type'])
+    metrics.countIssued(grant)
+    const token = ctx.oidc.entities.ClientCredentials
+    log.info(
+      {
+        ...fieldsOf(ctx),
+        event: 'token.issued',
+        decision: 'allow',
+        grant_type: grant,
+        jti: token?.jti,
+      },
+      'token issued',
+    )
+  })
+  provider.on('grant.error', (ctx, error) => {
+    metrics.countRefused(error.error)
+    log.info(
+      { ...fieldsOf(ctx), event: 'token.refused', decision: 'deny', reason: error.error },
+      'token refused',
+    )
+  })
+  provider.on('server_error', (ctx, error) => {
+    metrics.countRefused('server_error')
+    log.error(
+      { ...fieldsOf(ctx), event: 'token.refused', decision: 'deny', err: error },
+      'token request failed',
+    )
+  })
+}
+
+function fieldsOf(ctx: KoaContextWithOIDC): LogFields {
+  const { client } = ctx.oidc
+  return {
+    request_id: String(ctx.res.getHeader('x-request-id')),
+    client_id: client?.clientId,
+    tenant_id: typeof client?.['tenant_id'] === 'string' ? client['tenant_id'] : undefined,
+    sub: client?.clientId,
+    remote_addr: ctx.req.socket.remoteAddress,
+  }
+}

@@ -1,0 +1,96 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openClients, startIssuer, startProxy } from '../../src/cli/compose.ts'
+import { freePorts } from '../../src/cli/free-ports.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { createLog } from '../../src/kernel/log.ts'
+import type { NewClient } from '../../src/registry/client.ts'
+
+export type Gatehouse = {
+  config: Config
+  dir: string
+  /** Every line that was logged so far, parsed. */
+  logged: Record<string, unknown>[]
+  createClient: (request?: NewClient) => Promise<{ clientId: string; clientSecret: string }>
+  /** An access token of a fresh client. */
+  issueToken: (parameters?: Record<string, string>, client?: NewClient) => Promise<string>
+  requestToken: (
+    client: { clientId: string; clientSecret: string },
+    parameters?: Record<string, string>,
+  ) => Promise<Response>
+  close: () => Promise<void>
+}
+
+/** A whole configuration on free ports in a folder of its own. */
+export async function testConfig(dir: string, set: readonly string[] = []): Promise<Config> {
+  const [issuer, issuerOps, proxy, proxyOps] = await freePorts(4)
+  const result = loadConfig({
+    env: {},
+    set: [
+      `dataDir=${join(dir, 'data')}`,
+      `keys.dir=${join(dir, 'keys')}`,
+      `issuer.url=http://localhost:${issuer}`,
+      `issuer.listen=127.0.0.1:${issuer}`,
+      `issuer.opsListen=127.0.0.1:${issuerOps}`,
+      `proxy.url=http://localhost:${proxy}`,
+      `proxy.listen=127.0.0.1:${proxy}`,
+      `proxy.opsListen=127.0.0.1:${proxyOps}`,
+      ...set,
+    ],
+  })
+  if (result.problems !== undefined) throw new Error(result.problems.join('\n'))
+  return result.config
+}
+
+/** An issuer and a proxy as operators run them, in front of that model server. */
+export async function startGatehouse(
+  upstreamUrl: string,
+  set: readonly string[] = [],
+): Promise<Gatehouse> {
+  const dir = await mkdtemp(join(tmpdir(), 'gatehouse-test-'))
+  const config = await testConfig(dir, [`proxy.upstreams=${upstreamUrl}`, ...set])
+  const logged: Record<string, unknown>[] = []
+  const log = createLog('debug', {
+    write: (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>),
+  })
+  const surroundings = { log, clock: systemClock }
+  const issuer = await startIssuer(config, surroundings)
+  const proxy = await startProxy(config, surroundings)
+  const clients = openClients(config, systemClock)
+
+  const gatehouse: Gatehouse = {
+    config,
+    dir,
+    logged,
+    async createClient(request = {}) {
+      const created = await clients.create(request)
+      if (created === undefined) throw new Error('the client exists')
+      return { clientId: created.client.client_id, clientSecret: created.clientSecret }
+    },
+    requestToken({ clientId, clientSecret }, parameters = {}) {
+      const basic = Buffer.from(`${clientId}:${clientSecret}`).toString('base64')
+      return fetch(`${config.issuer.url}/token`, {
+        method: 'POST',
+        headers: { authorization: `Basic ${basic}` },
+        body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }),
+      })
+    },
+    async issueToken(parameters, client) {
+      const response = await gatehouse.requestToken(
+        await gatehouse.createClient(client),
+        parameters,
+      )
+      const body = (await response.json()) as { access_token?: string }
+      if (body.access_token === undefined) throw new Error(`no token: ${JSON.stringify(body)}`)
+      return body.access_token
+    },
+    async close() {
+      await Promise.all([proxy.close(0), issuer.close(0)])
+      await rm(dir, { recursive: true })
+    },
+  }
+  return gatehouse
+}
