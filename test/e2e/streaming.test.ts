@@ -1,0 +1,298 @@
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
+import { exchangeRaw, statusOf } from '../support/raw-http.ts'
+
+let proxy: LoneProxy
+let authorization: string
+beforeAll(async () => {
+  proxy = await startLoneProxy(['proxy.maxBodyBytes=8388608'])
+  authorization = `Bearer ${await proxy.issuer.sign()}`
+})
+afterAll(() => proxy.close())
+
+function open(headers: Record<string, string | number> = {}) {
+  return request({
+    port: proxy.port,
+    host: '127.0.0.1',
+    path: '/v1/chat/completions',
+    method: 'POST',
+    headers: { authorization, ...headers },
+  })
+}
+
+async function responseTo(req: ReturnType<typeof open>): Promise<IncomingMessage> {
+  const [response] = (await once(req, 'response')) as [IncomingMessage]
+  return response
+}
+
+const lastLine = () => proxy.logged.findLast((line) => line['event'] === 'proxy.call')
+
+describe('answers', () => {
+  test('each event of a stream arrives before the next is sent', async () => {
+    const toSend: (() => void)[] = []
+    proxy.model.answer((_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
+      for (const n of [1, 2, 3]) toSend.push(() => res.write(`data: ${n}\n\n`))
+      toSend.push(() => res.end('data: [DONE]\n\n'))
+    })
+    const req = open()
+    req.end('{}')
+    const response = await responseTo(req)
+    expect(response.headers['content-type']).toBe('text/event-stream')
+    response.setEncoding('utf8')
+    for (const expected of ['data: 1\n\n', 'data: 2\n\n', 'data: 3\n\n', 'data: [DONE]\n\n']) {
+      toSend.shift()?.()
+      const [chunk] = (await once(response, 'data')) as [string]
+      expect(chunk).toBe(expected)
+    }
+    await expect.poll(() => response.readableEnded).toBe(true)
+  })
+
+  test('a large answer comes through whole', async () => {
+    const big = Buffer.alloc(5_000_000, 'abcdefghij')
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.end(big)
+    })
+    const response = await fetch(`${proxy.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization },
+      body: '{}',
+    })
+    expect(Buffer.compare(Buffer.from(await response.arrayBuffer()), big)).toBe(0)
+  })
+
+  test('a client that reads nothing holds back the model server instead of filling our memory', async () => {
+    let written = 0
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.writeHead(200)
+      const chunk = Buffer.alloc(65_536)
+      const pump = () => {
+        while (written < 500_000_000 && res.write(chunk)) written += chunk.length
+      }
+      res.on('drain', pump)
+      pump()
+    })
+    const req = open()
+    req.end('{}')
+    const response = await responseTo(req)
+    response.pause()
+    let before = -1
+    await expect
+      .poll(
+        () => {
+          const hasStopped = written === before
+          before = written
+          return hasStopped
+        },
+        { interval: 300, timeout: 10_000 },
+      )
+      .toBe(true)
+    expect(written).toBeLessThan(100_000_000)
+    req.destroy()
+  })
+
+  test("the model server's own refusals come through as they are", async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res
+        .writeHead(422, { 'content-type': 'application/json', 'x-model': 'yes' })
+        .end('{"detail":"no"}')
+    })
+    const response = await proxy.call(authorization)
+    expect([response.status, await response.text()]).toEqual([422, '{"detail":"no"}'])
+    expect(response.headers.get('x-model')).toBe('yes')
+  })
+
+  test('hop-by-hop headers of the answer stay behind', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.writeHead(200, {
+        connection: 'x-hop, close',
+        'x-hop': '1',
+        'keep-alive': 'timeout=9',
+        'x-kept': '1',
+      })
+      res.end('ok')
+    })
+    const response = await proxy.call(authorization)
+    expect(await response.text()).toBe('ok')
+    expect([response.headers.get('x-hop'), response.headers.get('x-kept')]).toEqual([null, '1'])
+  })
+})
+
+describe('uploads', () => {
+  test.each([0, 1, 65_536, 65_537, 1_000_000, 8_388_608])(
+    'a body of %i bytes arrives as it was sent',
+    async (size) => {
+      const body = Buffer.alloc(size, 'image bytes ')
+      let arrived = Buffer.alloc(0)
+      proxy.model.answer(async (req, res) => {
+        const chunks: Buffer[] = []
+        for await (const chunk of req) chunks.push(chunk as Buffer)
+        arrived = Buffer.concat(chunks)
+        res.end()
+      })
+      const response = await proxy.call(authorization, { body })
+      expect(response.status).toBe(200)
+      expect(Buffer.compare(arrived, body)).toBe(0)
+    },
+  )
+
+  test('a chunked body arrives as it was sent', async () => {
+    let arrived = ''
+    proxy.model.answer(async (req, res) => {
+      for await (const chunk of req) arrived += String(chunk)
+      res.end()
+    })
+    const req = open()
+    req.write('one,')
+    req.write('two,')
+    req.end('three')
+    expect((await responseTo(req)).statusCode).toBe(200)
+    expect(arrived).toBe('one,two,three')
+  })
+
+  test('a body over the limit is 413 before a byte of it is read', async () => {
+    const reached = proxy.model.received.length
+    const req = open({ 'content-length': 100_000_000 })
+    req.flushHeaders()
+    const response = await responseTo(req)
+    expect(response.statusCode).toBe(413)
+    req.destroy()
+    expect(proxy.model.received).toHaveLength(reached)
+  })
+
+  test('a client that sends all of 100 MB first still gets to read its 413', async () => {
+    const response = await proxy.call(authorization, { body: Buffer.alloc(100_000_000) })
+    expect(response.status).toBe(413)
+    expect(await response.json()).toMatchObject({ error: { code: 'content_too_large' } })
+  })
+
+  test('a chunked body over the limit is 413 as soon as it shows', async () => {
+    proxy.model.answer((req) => void req.resume())
+    const req = open({ 'transfer-encoding': 'chunked' })
+    req.on('error', () => undefined)
+    const responding = responseTo(req)
+    for (let sent = 0; sent < 12_000_000; sent += 1_000_000) req.write(Buffer.alloc(1_000_000))
+    expect((await responding).statusCode).toBe(413)
+    req.destroy()
+  })
+
+  test('100-continue is sent when the body is wanted, and not when it is refused', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      req.on('end', () => res.end('done'))
+    })
+    const wanted = open({ expect: '100-continue', 'content-length': 2 })
+    wanted.flushHeaders()
+    await once(wanted, 'continue')
+    wanted.end('{}')
+    expect((await responseTo(wanted)).statusCode).toBe(200)
+
+    const refused = await exchangeRaw(
+      proxy.port,
+      'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n',
+    )
+    expect(statusOf(refused)).toBe(401)
+    expect(refused).toMatch(/\r\nconnection: close\r\n/i)
+  })
+})
+
+describe('BerriAI/litellm#37140: a client that leaves does not keep the GPU', () => {
+  test('before the answer has begun', async () => {
+    const gone = new Promise<void>((resolve) => {
+      proxy.model.answer((req, res) => {
+        req.resume()
+        res.on('close', resolve)
+      })
+    })
+    const req = open()
+    req.on('error', () => undefined)
+    const atModel = new Promise((resolve) => setImmediate(resolve))
+    req.end('{}')
+    await atModel
+    await expect.poll(async () => (await opsMetric('gatehouse_proxy_in_flight')) === 1).toBe(true)
+    req.destroy()
+    await gone
+    await expect.poll(() => lastLine()?.['reason']).toBe('client_gone')
+  })
+
+  test('in the middle of the answer', async () => {
+    const gone = new Promise<void>((resolve) => {
+      proxy.model.answer((req, res) => {
+        req.resume()
+        res.write('data: 1\n\n')
+        res.on('close', resolve)
+      })
+    })
+    const req = open()
+    req.on('error', () => undefined)
+    req.end('{}')
+    await once(await responseTo(req), 'data')
+    req.destroy()
+    await gone
+  })
+
+  test('in the middle of its upload', async () => {
+    const aborted = new Promise<void>((resolve) => {
+      proxy.model.answer((req) => {
+        req.on('error', () => resolve())
+        req.resume()
+      })
+    })
+    const socket = connect(proxy.port, '127.0.0.1')
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nContent-Length: 5000000\r\n\r\n`,
+    )
+    socket.write(Buffer.alloc(1_000_000), () => socket.destroy())
+    await aborted
+    await expect.poll(() => opsMetric('gatehouse_proxy_in_flight')).toBe(0)
+  })
+})
+
+describe('a model server that fails', () => {
+  test('resets before it answers: 502', async () => {
+    proxy.model.answer((req) => void req.socket.destroy())
+    const response = await proxy.call(authorization)
+    expect(response.status).toBe(502)
+    expect(await response.json()).toMatchObject({ error: { code: 'upstream_unreachable' } })
+  })
+
+  test('resets while a large body is still coming in: 502 all the same', async () => {
+    proxy.model.answer((req) => void req.socket.destroy())
+    const response = await proxy.call(authorization, { body: Buffer.alloc(8_000_000) })
+    expect(response.status).toBe(502)
+  })
+
+  test('breaks off in the middle of an answer: so does the proxy, and the client notices', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.write('half', () => res.destroy())
+    })
+    const response = await proxy.call(authorization)
+    await expect(response.text()).rejects.toThrow()
+  })
+
+  test.each([
+    'HTTP/1.1 099 No\r\n\r\n',
+    'garbage',
+    'HTTP/1.1 200 OK\r\nX: \0\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n',
+  ])('speaks nonsense (%j): 502 and the proxy lives on', async (nonsense) => {
+    proxy.model.answer((req) => void req.socket.end(nonsense))
+    expect((await proxy.call(authorization)).status).toBe(502)
+    proxy.model.answer((req, res) => void (req.resume(), res.end('fine')))
+    expect(await (await proxy.call(authorization)).text()).toBe('fine')
+  })
+})
+
+async function opsMetric(name: string): Promise<number> {
+  const response = await fetch(`http://${proxy.config.proxy.opsListen}/metrics`)
+  const value = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(await response.text())?.[1]
+  return Number(value)
+}
