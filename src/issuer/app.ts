@@ -80,10 +80,10 @@ function serveJwks({ ring, jwksMaxAgeSeconds }: IssuerAppOptions): Middleware {
       'cache-control': `public, max-age=${jwksMaxAgeSeconds}`,
       'access-control-allow-origin': '*',
     })
-    ctx.status = 200
-    if (ctx.fresh) ctx.status = 304
-    else ctx.body = body
     ctx.type = 'application/jwk-set+json'
+    // Koa's own check gives in to `Cache-Control: no-cache`, which Node's fetch adds to every conditional request.
+    if (ctx.get('if-none-match').split(/, ?/).includes(etag)) ctx.status = 304
+    else ctx.body = body
   }
 }
 

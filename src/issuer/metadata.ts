@@ -2,28 +2,30 @@ import type { KoaContextWithOIDC } from 'oidc-provider'
 
 const MAX_AGE_SECONDS = 3600
 
-/**
- * Takes out of the metadata (RFC 8414 §2) what oidc-provider always announces and this issuer does not serve, and lets
- * readers keep the document for an hour.
- */
+/** Members that oidc-provider always announces and that mean nothing without a sign-in. */
+const NOT_SERVED = new Set([
+  'authorization_endpoint',
+  'authorization_response_iss_parameter_supported',
+  'claims_parameter_supported',
+  'claims_supported',
+  'code_challenge_methods_supported',
+  'request_uri_parameter_supported',
+  'response_modes_supported',
+])
+
+/** Publishes metadata (RFC 8414 §2) of what this issuer serves and nothing else; readers may keep it for an hour. */
 export async function publishOnlyWhatIsServed(
   ctx: KoaContextWithOIDC,
   next: () => Promise<void>,
 ): Promise<void> {
   await next()
   if (ctx.oidc?.route !== 'discovery' || typeof ctx.body !== 'object' || ctx.body === null) return
-  const {
-    authorization_endpoint: _none,
-    claims_parameter_supported: _noClaims,
-    claims_supported: _noClaimsEither,
-    code_challenge_methods_supported: _noCode,
-    authorization_response_iss_parameter_supported: _noResponse,
-    response_modes_supported: _noModes,
-    request_uri_parameter_supported: _noRequestUri,
-    ...served
-  }: Record<string, unknown> = { ...ctx.body }
+  const members: [string, unknown][] = Object.entries(ctx.body)
+  const served = Object.fromEntries(members.filter(([name]) => !NOT_SERVED.has(name)))
+  const scopes = Array.isArray(served['scopes_supported']) ? served['scopes_supported'] : []
   ctx.body = {
     ...served,
+    scopes_supported: scopes.filter((scope) => scope !== 'openid'),
     grant_types_supported: ['client_credentials'],
     response_types_supported: [],
   }
