@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
+import type { Config } from '../config/schema.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { newClientSchema, type NewClient } from '../registry/client.ts'
 import { CliError, EXIT } from './cli-error.ts'
-import { openClients } from './compose.ts'
+import { openClients, resourcesOf } from './compose.ts'
 import { settingsOf } from './settings-of.ts'
 import { formatTable } from './table.ts'
 
@@ -41,6 +42,7 @@ export function clientCommands(program: Command): void {
       const options = createOptions.parse(command.opts())
       const { config } = settingsOf(command)
       const request = parseRequest(options)
+      requireKnownScopes(request, config)
       const created = await openClients(config, systemClock).create(request)
       if (created === undefined)
         throw new CliError(`there is a client with the id ${options.id ?? ''} already`)
@@ -89,6 +91,18 @@ function parseRequest(options: CreateOptions): NewClient {
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   throw new CliError(`${issue?.path.join('.') ?? 'client'}: ${issue?.message ?? 'not valid'}`, {
+    exitCode: EXIT.usage,
+  })
+}
+
+function requireKnownScopes({ scope = '' }: NewClient, config: Config): void {
+  const known = Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes)
+  const unknown = scope
+    .split(' ')
+    .find((candidate) => candidate !== '' && !known.includes(candidate))
+  if (unknown === undefined) return
+  throw new CliError(`scope: ${unknown} is not a scope of any resource`, {
+    hint: `known scopes: ${known.join(', ')}`,
     exitCode: EXIT.usage,
   })
 }

@@ -5,6 +5,7 @@ import type { Config } from '../config/schema.ts'
 import { createIssuerApp } from '../issuer/app.ts'
 import { createIssuerMetrics } from '../issuer/metrics.ts'
 import { createProvider } from '../issuer/provider.ts'
+import type { Resources } from '../issuer/resources.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
@@ -31,6 +32,11 @@ export function openClients({ dataDir }: Config, clock: Clock): ClientRegistry {
   return createClientFiles(join(dataDir, 'clients'), clock)
 }
 
+/** What tokens can be for, and with which scopes. */
+export function resourcesOf({ resources, proxy }: Config): Resources {
+  return resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } }
+}
+
 export async function startIssuer(config: Config, { log, clock }: Surroundings): Promise<Running> {
   const { issuer, proxy, keys, tokens } = config
   const registry = createMetricsRegistry()
@@ -39,7 +45,7 @@ export async function startIssuer(config: Config, { log, clock }: Surroundings):
     issuer: issuer.url,
     ring,
     clients: openClients(config, clock),
-    resources: config.resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } },
+    resources: resourcesOf(config),
     defaultResource: proxy.url,
     accessTokenTtlSeconds: tokens.accessTtlSeconds,
   })

@@ -1,28 +1,6 @@
-import { Command, Option } from 'commander'
-import { reportError } from './cli-error.ts'
-import { clientCommands } from './client-commands.ts'
-import { configCommands } from './config-commands.ts'
-import { ocrCommand } from './ocr-command.ts'
-import { serveCommands } from './serve-commands.ts'
-import { tokenCommands } from './token-commands.ts'
+import { enableCompileCache } from 'node:module'
 
-const program = new Command('gatehouse')
-  .description('Token issuer and verifying proxy for HunyuanOCR and other self-hosted OCR models')
-  .addOption(new Option('--config <file>', 'YAML configuration file (or GATEHOUSE_CONFIG)'))
-  .addOption(
-    new Option('--set <setting=value>', 'override one setting; repeatable')
-      .argParser((value: string, earlier: string[]) => [...earlier, value])
-      .default([], 'none'),
-  )
-  .exitOverride()
-  .showHelpAfterError('(add --help for what it takes)')
-
-for (const add of [serveCommands, configCommands, clientCommands, tokenCommands, ocrCommand]) {
-  add(program)
-}
-
-try {
-  await program.parseAsync()
-} catch (error) {
-  process.exitCode = reportError(error, process.stderr)
-}
+enableCompileCache()
+// Imported only now, so that what it imports comes out of the cache from the second start on.
+const { run } = await import('./program.ts')
+await run()

@@ -1,0 +1,257 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePorts } from '../../src/cli/free-ports.ts'
+import { runCommand, startCommand } from '../support/command.ts'
+import { startModelServer, type ModelServer } from '../support/model-server.ts'
+
+let dir: string
+let env: Record<string, string>
+let model: ModelServer
+let issuerPort: number
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'gatehouse-cli-'))
+  model = await startModelServer()
+  const [issuer = 0, issuerOps, proxy, proxyOps] = await freePorts(4)
+  issuerPort = issuer
+  env = {
+    GATEHOUSE_DATA_DIR: join(dir, 'data'),
+    GATEHOUSE_KEYS__DIR: join(dir, 'keys'),
+    GATEHOUSE_ISSUER__URL: `http://localhost:${issuer}`,
+    GATEHOUSE_ISSUER__LISTEN: `127.0.0.1:${issuer}`,
+    GATEHOUSE_ISSUER__OPS_LISTEN: `127.0.0.1:${issuerOps}`,
+    GATEHOUSE_PROXY__URL: `http://localhost:${proxy}`,
+    GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${proxy}`,
+    GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${proxyOps}`,
+    GATEHOUSE_PROXY__UPSTREAMS: model.url,
+  }
+})
+afterAll(async () => {
+  await model.close()
+  await rm(dir, { recursive: true })
+})
+
+describe('config', () => {
+  test('check lists every problem at once and exits 78', async () => {
+    const file = join(dir, 'bad.yaml')
+    await writeFile(file, 'proxy:\n  maxBodyByte: 1\nissuer:\n  url: ftp://x\n')
+    const { code, stderr, stdout } = await runCommand(['config', 'check', '--config', file], {
+      GATEHOUSE_TOKENS__ACCESS_TTL_SECONDS: '5',
+    })
+    expect([code, stdout]).toEqual([78, ''])
+    expect(stderr).toMatch(/^error: proxy\.maxBodyByte: unknown setting$/m)
+    expect(stderr).toMatch(/^error: issuer\.url: /m)
+    expect(stderr).toMatch(/^error: tokens\.accessTtlSeconds: /m)
+    expect(stderr).toMatch(/^hint: /m)
+  })
+
+  test('check is content with the defaults and warns of a name that is no setting', async () => {
+    const { code, stderr } = await runCommand(['config', 'check'], {
+      GATEHOUSE_PROXY_PORT: 'tcp://10.0.0.1',
+    })
+    expect([code, stderr]).toEqual([
+      0,
+      'warning: GATEHOUSE_PROXY_PORT in the environment is not a setting\n',
+    ])
+  })
+
+  test('print shows what takes effect, without secrets', async () => {
+    const { stdout } = await runCommand(
+      ['--set', 'proxy.maxBodyBytes=5', 'config', 'print', '--json'],
+      { GATEHOUSE_PROXY__UPSTREAM_API_KEY: 'sk-very-secret', GATEHOUSE_PROXY__MAX_BODY_BYTES: '4' },
+    )
+    expect(stdout).not.toContain('sk-very-secret')
+    expect(JSON.parse(stdout)).toMatchObject({
+      'proxy.maxBodyBytes': 5,
+      'proxy.upstreamApiKey': '(secret)',
+    })
+  })
+
+  test('schema is a JSON Schema', async () => {
+    const { stdout } = await runCommand(['config', 'schema'])
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'object', additionalProperties: false })
+  })
+})
+
+describe('clients', () => {
+  test('create shows the secret once, list never', async () => {
+    const args = [
+      'clients',
+      'create',
+      '--id',
+      'robot',
+      '--tenant',
+      'acme',
+      '--limits',
+      'rpm=60',
+      '--json',
+    ]
+    const created = await runCommand(args, env)
+    expect(created).toMatchObject({ code: 0, stderr: '' })
+    const client = JSON.parse(created.stdout) as Record<string, unknown>
+    expect(client).toMatchObject({
+      client_id: 'robot',
+      tenant_id: 'acme',
+      scope: 'ocr_api_access',
+      grant_types: ['client_credentials'],
+      limits: { rpm: 60 },
+      client_secret: expect.stringMatching(/^[\w-]{43}$/),
+    })
+    const listed = await runCommand(['clients', 'list', '--json'], env)
+    expect(JSON.parse(listed.stdout)).toMatchObject({ items: [{ client_id: 'robot' }] })
+    expect(listed.stdout).not.toContain(String(client['client_secret']))
+    expect((await runCommand(['clients', 'list'], env)).stdout).toMatch(
+      /^CLIENT +TENANT .*\nrobot +acme /,
+    )
+    expect(await runCommand(args, env)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^error: /),
+    })
+  })
+
+  test.each([
+    [['--id', 'a b']],
+    [['--limits', 'rpm=x']],
+    [['--limits', 'speed=1']],
+    [['--grant', 'password']],
+    [['--scope', 'unheard_of']],
+    [['--no-such-flag']],
+  ])('create %j is a usage error', async (flags) => {
+    const { code, stderr } = await runCommand(['clients', 'create', ...flags], env)
+    expect(code).toBe(64)
+    expect(stderr).toMatch(/^error: /)
+  })
+})
+
+describe('tokens', () => {
+  const token = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.${Buffer.from('{"exp":1700000000}').toString('base64url')}.AAAA`
+
+  test('inspect needs no server, and says that nothing was verified', async () => {
+    const { code, stdout, stderr } = await runCommand(['tokens', 'inspect', token])
+    expect(code).toBe(0)
+    expect(stdout).toContain('exp: 1700000000  (2023-11-14T22:13:20.000Z)')
+    expect(stderr).toContain('Nothing was verified')
+    const piped = await runCommand(['tokens', 'inspect', '-', '--json'], {}, `${token}\n`)
+    expect(JSON.parse(piped.stdout)).toMatchObject({ header: { alg: 'RS256' } })
+    expect(await runCommand(['tokens', 'inspect', 'x.y'])).toMatchObject({ code: 1, stdout: '' })
+  })
+
+  test('issue and ocr say where nobody answers, and exit 69', async () => {
+    const credentials = ['--client-id', 'a', '--client-secret', 'b']
+    for (const args of [
+      ['tokens', 'issue'],
+      ['ocr', 'package.json'],
+    ]) {
+      const { code, stderr } = await runCommand([...args, ...credentials], env)
+      expect(code).toBe(69)
+      expect(stderr).toContain(
+        `error: the issuer at http://localhost:${issuerPort} cannot be reached`,
+      )
+      expect(stderr).toMatch(/^hint: /m)
+    }
+  })
+
+  test('issue without a client says what to do', async () => {
+    expect(await runCommand(['tokens', 'issue'], env)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('hint: name a client'),
+    })
+  })
+})
+
+test.each([['fly'], ['clients'], ['tokens', 'inspect']])('%s is a usage error', async (...args) => {
+  expect((await runCommand(args)).code).toBe(64)
+})
+
+describe('start', () => {
+  test('serves, makes a demo client that the command line uses, logs no notice of a package, and drains', async () => {
+    const started = startCommand(['start'], env)
+    await expect
+      .poll(() => started.output.stdout, { timeout: 20_000 })
+      .toContain('Gatehouse is ready.')
+    expect((await stat(join(dir, 'data', 'demo-client.json'))).mode & 0o777).toBe(0o600)
+    const { client_secret: secret } = JSON.parse(
+      await readFile(join(dir, 'data', 'demo-client.json'), 'utf8'),
+    ) as { client_secret: string }
+
+    const issued = await runCommand(['tokens', 'issue'], env)
+    expect(issued).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^eyJ[\w-]+\.[\w-]+\.[\w-]+\n$/),
+    })
+    const called = await fetch(`${env['GATEHOUSE_PROXY__URL']}/v1/models`, {
+      headers: { authorization: `Bearer ${issued.stdout.trim()}` },
+    })
+    expect(called.status).toBe(200)
+    const notAnImage = await runCommand(['ocr', 'package.json'], env)
+    expect(notAnImage).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is not an image'),
+    })
+    const refused = await runCommand(['tokens', 'issue', '--scope', 'root'], env)
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('invalid_scope') })
+
+    const second = await runCommand(['start'], env)
+    expect(second.code).toBe(78)
+    expect(second.stderr).toMatch(
+      /^error: issuer\.listen: cannot use 127\.0\.0\.1:\d+, something else listens there$/m,
+    )
+    expect(second.stderr).toMatch(/^hint: /m)
+
+    started.child.kill('SIGTERM')
+    const { code, stdout, stderr } = await started.finished
+    expect(code).toBe(0)
+    for (const line of stderr.trim().split('\n')) JSON.parse(line)
+    expect(stdout + stderr).not.toMatch(/oidc-provider|Unsupported|Experimental|deprecat/i)
+    expect(stdout + stderr).not.toContain(secret)
+    expect(stdout + stderr).not.toContain(issued.stdout.trim())
+  })
+
+  test('finds its keys and its demo client again', async () => {
+    const ring = await readFile(join(dir, 'keys', 'ring.json'), 'utf8')
+    const client = await readFile(join(dir, 'data', 'demo-client.json'), 'utf8')
+    const started = startCommand(['start'], env)
+    await expect
+      .poll(() => started.output.stdout, { timeout: 20_000 })
+      .toContain('Gatehouse is ready.')
+    started.child.kill('SIGTERM')
+    expect((await started.finished).code).toBe(0)
+    expect(await readFile(join(dir, 'keys', 'ring.json'), 'utf8')).toBe(ring)
+    expect(await readFile(join(dir, 'data', 'demo-client.json'), 'utf8')).toBe(client)
+  })
+
+  test('refuses a damaged key file and leaves it as it is', async () => {
+    const damaged = await mkdtemp(join(dir, 'damaged-'))
+    await writeFile(join(damaged, 'ring.json'), '{"keys":[', { mode: 0o600 })
+    const { code, stderr } = await runCommand(['issuer'], { ...env, GATEHOUSE_KEYS__DIR: damaged })
+    expect(code).toBe(78)
+    expect(stderr).toMatch(/^error: .*ring\.json is damaged/m)
+    expect(await readFile(join(damaged, 'ring.json'), 'utf8')).toBe('{"keys":[')
+  })
+
+  test('refuses to listen off loopback in the clear', async () => {
+    const { code, stderr } = await runCommand(['proxy'], {
+      ...env,
+      GATEHOUSE_PROXY__LISTEN: '0.0.0.0:0',
+    })
+    expect(code).toBe(78)
+    expect(stderr).toContain('error: proxy.listen: off loopback it needs')
+  })
+
+  test('of the ops listener on a port in use names that setting', async () => {
+    const other = createServer()
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+    const address = other.address()
+    const port = address !== null && typeof address === 'object' ? address.port : 0
+    const { code, stderr } = await runCommand(['issuer'], {
+      ...env,
+      GATEHOUSE_ISSUER__OPS_LISTEN: `127.0.0.1:${port}`,
+    })
+    expect(code).toBe(78)
+    expect(stderr).toContain('error: issuer.opsListen: cannot use')
+    other.close()
+  })
+})
