@@ -20,8 +20,8 @@ const OLDEST_VERSION = [6, 2] as const
 
 /**
  * The shared store. It does not wait for Redis to be there: calls fail until it is. Where there are replicas, whatever is
- * permanent is acknowledged by one of them before it is by us. What that cannot save is a write that only a replica cut
- * off together with the old master has; `min-replicas-to-write` does not help against it either.
+ * permanent is acknowledged by one of them before it is by us. A partition can still lose what a master cut off from
+ * the majority, together with the only replica that confirmed it, accepts until it learns of its successor.
  */
 export function openRedisStore(options: RedisStoreOptions): Store {
   const { target, keyPrefix, deadlineMs = DEADLINE_MS } = options

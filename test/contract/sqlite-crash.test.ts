@@ -4,13 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
 import type { Store } from '../../src/store/store.ts'
 
 const REGISTRY = { name: 'registry', layout: 'together' } as const
-const WRITER = join(import.meta.dirname, '../support/sqlite-writer.ts')
+const WRITER = fileURLToPath(new URL('../support/sqlite-writer.ts', import.meta.url))
 
 let folder = ''
 beforeAll(async () => {
