@@ -1,0 +1,9 @@
+import { describe } from 'vitest'
+import { hasRedisServer } from '../support/redis-binary.ts'
+import { startRedisSentinel } from '../support/redis-server.ts'
+import { openRedisUnderTest } from './redis-under-test.ts'
+import { describeStoreContract } from './store-contract.ts'
+
+describe.skipIf(!hasRedisServer)('the store on a Redis Sentinel set', () => {
+  describeStoreContract(async () => openRedisUnderTest(await startRedisSentinel()))
+})
