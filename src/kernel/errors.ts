@@ -4,6 +4,7 @@
  */
 export const ERRORS = {
   malformed_request: { status: 400, title: 'Malformed request' },
+  invalid_metadata: { status: 400, title: 'The members do not go together' },
   unreadable_image: { status: 400, title: 'The image cannot be read' },
   authentication_required: { status: 401, title: 'Authentication required' },
   invalid_token: { status: 401, title: 'The access token is not accepted' },
@@ -13,8 +14,12 @@ export const ERRORS = {
   model_not_found: { status: 404, title: 'No such model' },
   method_not_allowed: { status: 405, title: 'Method not allowed' },
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
+  already_exists: { status: 409, title: 'It exists already' },
+  in_use: { status: 409, title: 'It is in use' },
+  version_conflict: { status: 412, title: 'It was changed meanwhile' },
   content_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'Unsupported media type' },
+  rate_limited: { status: 429, title: 'Too many requests' },
   header_fields_too_large: { status: 431, title: 'The request headers are too large' },
   internal_error: { status: 500, title: 'Internal error' },
   upstream_unreachable: { status: 502, title: 'The model server cannot be reached' },
