@@ -10,7 +10,13 @@ import type { NewUser, User, UserUpdate } from './user.ts'
  * Every method may fail with AppError `temporarily_unavailable`, as the store can; those that change something also
  * with `not_found` and, when a `version` was expected, `version_conflict`. Nothing is ever half done.
  */
-export type Registry = { tenants: Tenants; clients: Clients; users: Users }
+export type Registry = {
+  tenants: Tenants
+  clients: Clients
+  users: Users
+  /** Writes down which secrets were used since the last time. To be called every few seconds, and before closing. */
+  saveUses: () => Promise<void>
+}
 
 /** The version that the object must have; without one, whatever it is now is changed. */
 export type Expected = { version?: string | undefined }
@@ -77,14 +83,19 @@ export type Clients = {
   verifySecret: (attempt: SecretAttempt) => Promise<boolean>
 }
 
-/** What decides about a token of the client; the versions change whenever it does. */
+/** What decides about a token of the client. */
 export type IssuableClient = {
   client: Readonly<ClientRecord>
-  clientVersion: string
+  version: string
   tenant: Readonly<TenantRecord>
-  tenantVersion: string
 }
-export type SecretAttempt = { clientId: string; secret: string; address: string }
+export type SecretAttempt = {
+  clientId: string
+  /** Of the client when it was just found issuable: then a remembered secret needs no look into the store. */
+  version?: string | undefined
+  secret: string
+  address: string
+}
 
 export type Users = {
   /** AppError `already_exists` when the tenant has that username, `invalid_metadata` when there is no such tenant. */
