@@ -2,9 +2,13 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import type { Config } from '../config/schema.ts'
 import { systemClock } from '../kernel/clock.ts'
-import { newClientSchema, type NewClient } from '../registry/client.ts'
+import { AppError } from '../kernel/errors.ts'
+import { createLog } from '../kernel/log.ts'
+import { newClientSchema, type Client, type NewClient } from '../registry/client.ts'
+import type { Clients } from '../registry/registry.ts'
 import { CliError, EXIT } from './cli-error.ts'
-import { openClients, resourcesOf } from './compose.ts'
+import { resourcesOf } from './compose.ts'
+import { openRegistry } from './open-registry.ts'
 import { settingsOf } from './settings-of.ts'
 import { formatTable } from './table.ts'
 
@@ -43,12 +47,11 @@ export function clientCommands(program: Command): void {
       const { config } = settingsOf(command)
       const request = parseRequest(options)
       requireKnownScopes(request, config)
-      const created = await openClients(config, systemClock).create(request)
-      if (created === undefined)
-        throw new CliError(`there is a client with the id ${options.id ?? ''} already`)
-      const { client, clientSecret } = created
+      const { client, clientSecret } = await withClients(config, (all) => all.create(request))
       if (options.json) return writeJson({ ...client, client_secret: clientSecret })
-      process.stdout.write(`client_id      ${client.client_id}\nclient_secret  ${clientSecret}\n`)
+      process.stdout.write(
+        `client_id      ${client.client_id}\nclient_secret  ${clientSecret ?? '(none)'}\n`,
+      )
       process.stderr.write('The secret is shown this once: keep it now.\n')
     })
 
@@ -58,7 +61,7 @@ export function clientCommands(program: Command): void {
     .option('--json', 'one JSON document')
     .action(async (options: { json?: true }, command: Command) => {
       const { config } = settingsOf(command)
-      const all = await openClients(config, systemClock).list()
+      const all = await withClients(config, listAll)
       if (options.json === true) return writeJson({ items: all })
       const rows = all.map((client) => [
         client.client_id,
@@ -71,6 +74,34 @@ export function clientCommands(program: Command): void {
         `${formatTable(['CLIENT', 'TENANT', 'SCOPE', 'CREATED', 'NAME'], rows)}\n`,
       )
     })
+}
+
+/**
+ * Works on the clients of the configured store. The embedded one belongs to the server while that runs: then this is
+ * a ConfigError that says so. What the registry refuses is a CliError.
+ */
+async function withClients<T>(config: Config, work: (clients: Clients) => Promise<T>): Promise<T> {
+  const surroundings = { clock: systemClock, log: createLog('silent') }
+  const { registry, close } = await openRegistry(config, surroundings)
+  try {
+    return await work(registry.clients)
+  } catch (error) {
+    if (error instanceof AppError) throw new CliError(error.message, { cause: error })
+    throw error
+  } finally {
+    await close()
+  }
+}
+
+async function listAll(clients: Clients): Promise<Client[]> {
+  const all: Client[] = []
+  let cursor: string | undefined
+  do {
+    const page = await clients.list({ cursor, limit: 1000 })
+    all.push(...page.items)
+    cursor = page.next_cursor
+  } while (cursor !== undefined)
+  return all
 }
 
 /** Turns flags into a registry request; what is not valid is a usage error that names the flag's member. */
@@ -95,7 +126,7 @@ function parseRequest(options: CreateOptions): NewClient {
   })
 }
 
-function requireKnownScopes({ scope = '' }: NewClient, config: Config): void {
+function requireKnownScopes({ scope }: NewClient, config: Config): void {
   const known = Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes)
   const unknown = scope
     .split(' ')

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
-import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import { createIssuerApp } from '../issuer/app.ts'
 import { createIssuerMetrics } from '../issuer/metrics.ts'
@@ -18,33 +17,40 @@ import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
-import { createClientFiles, type ClientRegistry } from '../registry/client-files.ts'
+import type { Registry } from '../registry/registry.ts'
 import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
+import { openRegistry } from './open-registry.ts'
 
 /** A role that serves; closing it lets running requests finish. */
 export type Running = { close: (drainSeconds: number) => Promise<void> }
 
 export type Surroundings = { log: Log; clock: Clock }
 
-export function openClients({ dataDir }: Config, clock: Clock): ClientRegistry {
-  return createClientFiles(join(dataDir, 'clients'), clock)
-}
-
 /** What tokens can be for, and with which scopes. */
 export function resourcesOf({ resources, proxy }: Config): Resources {
   return resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } }
 }
 
-export async function startIssuer(config: Config, { log, clock }: Surroundings): Promise<Running> {
+/** The issuer, and the registry that it works with. */
+export type RunningIssuer = Running & { registry: Registry }
+
+/** Leaves nothing open behind when it cannot start. */
+export async function startIssuer(
+  config: Config,
+  { log, clock }: Surroundings,
+): Promise<RunningIssuer> {
   const { issuer, proxy, keys, tokens } = config
-  const registry = createMetricsRegistry()
+  const metrics = createMetricsRegistry()
   const ring = await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock })
+  await using begun = new AsyncDisposableStack()
+  const { registry, close: closeRegistry } = await openRegistry(config, { log, clock })
+  begun.defer(closeRegistry)
   const provider = await createProvider({
     issuer: issuer.url,
     ring,
-    clients: openClients(config, clock),
+    clients: registry.clients,
     resources: resourcesOf(config),
     defaultResource: proxy.url,
     accessTokenTtlSeconds: tokens.accessTtlSeconds,
@@ -54,8 +60,9 @@ export async function startIssuer(config: Config, { log, clock }: Surroundings):
     provider,
     ring,
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
-    metrics: createIssuerMetrics(registry),
+    metrics: createIssuerMetrics(metrics),
     log,
+    trustedProxies: blockListOf(config.trustedProxies),
   })
   const callback = app.callback()
   const server = await startHttpServer({
@@ -65,14 +72,23 @@ export async function startIssuer(config: Config, { log, clock }: Surroundings):
     requestTimeoutSeconds: 30,
     ...listenerOf(issuer, config.trustedProxies),
   })
+  begun.defer(() => server.drain(0))
   const ops = await startOpsServer({
     name: 'issuer.opsListen',
     listen: parseListenAddress(issuer.opsListen),
-    registry,
+    registry: metrics,
     readiness: { keys: () => ({ status: 'ok' }) },
     log,
   })
-  return runningOf([server, ops])
+  const running = runningOf([server, ops])
+  begun.move()
+  return {
+    registry,
+    async close(drainSeconds) {
+      await running.close(drainSeconds)
+      await closeRegistry()
+    },
+  }
 }
 
 export async function startProxy(config: Config, { log, clock }: Surroundings): Promise<Running> {

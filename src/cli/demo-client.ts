@@ -2,26 +2,29 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { Config } from '../config/schema.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
-import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
-import type { ClientRegistry } from '../registry/client-files.ts'
+import { readPrivateFile, writePrivateFile } from '../kernel/private-file.ts'
+import { newClientSchema } from '../registry/client.ts'
+import type { Clients } from '../registry/registry.ts'
 
 const credentialsSchema = z.object({ client_id: z.string(), client_secret: z.string() })
 export type ClientCredentials = z.infer<typeof credentialsSchema>
 
 const pathOf = ({ dataDir }: Config): string => join(dataDir, 'demo-client.json')
 
-/** Makes the demo client unless it is there; never while another machine can reach a listener. */
-export async function ensureDemoClient(config: Config, clients: ClientRegistry): Promise<boolean> {
+/** Makes the demo client unless it is there; never while another machine can reach a listener. Whether there is one. */
+export async function ensureDemoClient(config: Config, clients: Clients): Promise<boolean> {
   const { issuer, admin, proxy } = config
   const isPrivate = [issuer, admin, proxy].every(({ listen }) =>
     isLoopbackHost(parseListenAddress(listen).host),
   )
   if (!isPrivate) return false
-  if ((await readDemoClient(config)) !== undefined) return true
-  const created = await clients.create({ name: 'Demo client of this machine' })
-  if (created === undefined) return false
-  const credentials = { client_id: created.client.client_id, client_secret: created.clientSecret }
-  await createPrivateFile(pathOf(config), JSON.stringify(credentials, null, 2))
+  const known = await readDemoClient(config)
+  if (known !== undefined && (await clients.get(known.client_id)) !== undefined) return true
+  const { client, clientSecret } = await clients.create(
+    newClientSchema.parse({ name: 'Demo client of this machine' }),
+  )
+  const credentials = { client_id: client.client_id, client_secret: clientSecret }
+  await writePrivateFile(pathOf(config), JSON.stringify(credentials, null, 2))
   return true
 }
 

@@ -8,10 +8,12 @@ import type { Config } from '../config/schema.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { createLog } from '../kernel/log.ts'
+import { newClientSchema } from '../registry/client.ts'
+import type { Clients } from '../registry/registry.ts'
 import { inspectToken } from '../tokens/inspect.ts'
 import { CliError } from './cli-error.ts'
 import { describeRefusal, request, requestToken } from './client-http.ts'
-import { openClients, startIssuer, startProxy, type Running } from './compose.ts'
+import { startIssuer, startProxy, type Running, type RunningIssuer } from './compose.ts'
 import { freePorts } from './free-ports.ts'
 import { readImage, withTicking } from './ocr.ts'
 import { createProgress } from './progress.ts'
@@ -20,16 +22,17 @@ const RECEIPT = fileURLToPath(new URL('../../test/fixtures/receipt-en.jpg', impo
 const MODEL = 'tencent/HunyuanOCR'
 const CHAT_PATH = '/v1/chat/completions'
 
-type Story = { config: Config; out: NodeJS.WritableStream }
+type Story = { config: Config; out: NodeJS.WritableStream; clients: Clients }
 
 /** The whole story against real listeners in a folder of its own; throws a CliError if any step does not go as told. */
 export async function runDemo(out: NodeJS.WritableStream): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'gatehouse-demo-'))
   const running: Running[] = []
   try {
-    const story = { config: await demoConfig(dir), out }
-    running.push(...(await startEverything(story)))
-    await tellStory(story)
+    const config = await demoConfig(dir)
+    const { issuer, others } = await startEverything(config, out)
+    running.push(...others, issuer)
+    await tellStory({ config, out, clients: issuer.registry.clients })
   } finally {
     for (const role of running.toReversed()) await role.close(1)
     await rm(dir, { recursive: true })
@@ -37,15 +40,12 @@ export async function runDemo(out: NodeJS.WritableStream): Promise<void> {
 }
 
 async function tellStory(story: Story): Promise<void> {
-  const { config, out } = story
+  const { config, out, clients } = story
 
   heading(out, '1. The operator makes a client for a third party')
-  const created = await openClients(config, systemClock).create({
-    name: 'Invoice robot of a third party',
-    limits: { rpm: 600 },
-  })
-  if (created === undefined) throw new CliError('the client could not be made')
-  const { client, clientSecret } = created
+  const { client, clientSecret = '' } = await clients.create(
+    newClientSchema.parse({ name: 'Invoice robot of a third party', limits: { rpm: 600 } }),
+  )
   say(out, `client_id ${client.client_id}, with a secret that is shown once (not here)`)
 
   heading(out, '2. The client gets an access token (client credentials, RS256)')
@@ -114,7 +114,10 @@ async function demoConfig(dir: string): Promise<Config> {
   return result.config
 }
 
-async function startEverything({ config, out }: Story): Promise<Running[]> {
+async function startEverything(
+  config: Config,
+  out: NodeJS.WritableStream,
+): Promise<{ issuer: RunningIssuer; others: Running[] }> {
   const surroundings = { log: createLog(config.log.level), clock: systemClock }
   const startedAt = performance.now()
   const issuer = await startIssuer(config, surroundings)
@@ -136,7 +139,7 @@ async function startEverything({ config, out }: Story): Promise<Running[]> {
   await engine.ready
   progress.done()
   say(out, `bundled OCR engine (CPU, no GPU needed) behind it, after ${secondsSince(startedAt)} s`)
-  return [engine, issuer, proxy]
+  return { issuer, others: [engine, proxy] }
 }
 
 async function expectRefusal(

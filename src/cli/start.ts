@@ -1,7 +1,7 @@
 import { startBundledOcr } from '../bundled-ocr/server.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
-import { openClients, startIssuer, startProxy, type Running, type Surroundings } from './compose.ts'
+import { startIssuer, startProxy, type Running, type Surroundings } from './compose.ts'
 import { ensureDemoClient } from './demo-client.ts'
 import { createProgress } from './progress.ts'
 import type { LoadedConfig } from './settings-of.ts'
@@ -19,7 +19,7 @@ export async function startAll(
 ): Promise<Running> {
   const issuer = await startIssuer(config, surroundings)
   const proxy = await startProxy(config, surroundings)
-  const hasDemoClient = await ensureDemoClient(config, openClients(config, surroundings.clock))
+  const hasDemoClient = await ensureDemoClient(config, issuer.registry.clients)
   const hasUpstream = given.has('proxy.upstreams') || (await answers('http://localhost:8000'))
   process.stdout.write(introduction(config, hasUpstream, hasDemoClient))
   const engine = hasUpstream ? undefined : await startEngine(surroundings)

@@ -1,17 +1,17 @@
-import type { Adapter, AdapterPayload } from 'oidc-provider'
-import type { ClientRegistry } from '../registry/client-files.ts'
-import type { ClientRecord } from '../registry/client.ts'
+import type { Adapter } from 'oidc-provider'
+import type { Clients } from '../registry/registry.ts'
+import { toClientMetadata } from './client-metadata.ts'
 
 /**
  * What oidc-provider reads and writes. Only clients exist: JWT access tokens are never stored, and no other grant is
  * offered that would keep anything.
  */
-export function createAdapterFactory(clients: ClientRegistry): (model: string) => Adapter {
+export function createAdapterFactory(clients: Clients): (model: string) => Adapter {
   return (model) => ({
     async find(id) {
       if (model !== 'Client') return undefined
-      const record = await clients.find(id)
-      return record && toClientMetadata(record)
+      const issuable = await clients.findIssuable(id)
+      return issuable && toClientMetadata(issuable)
     },
     findByUid: async () => undefined,
     findByUserCode: async () => undefined,
@@ -24,19 +24,4 @@ export function createAdapterFactory(clients: ClientRegistry): (model: string) =
 
 async function refuse(model: string): Promise<never> {
   throw new Error(`nothing of the kind ${model} is kept`)
-}
-
-/** Equal content lets oidc-provider reuse its client object, so the hashes stand in for the secret (see provider.ts). */
-function toClientMetadata(record: ClientRecord): AdapterPayload {
-  return {
-    client_id: record.client_id,
-    client_secret: record.secrets.map(({ hash }) => hash).join(' '),
-    grant_types: record.grant_types,
-    response_types: [],
-    redirect_uris: [],
-    scope: record.scope,
-    token_endpoint_auth_method: record.token_endpoint_auth_method,
-    tenant_id: record.tenant_id,
-    ...(record.limits === undefined ? {} : { limits: record.limits }),
-  }
 }

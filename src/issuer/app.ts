@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { BlockList } from 'node:net'
 import Koa, { type Context, type Middleware, type Next } from 'koa'
 import type Provider from 'oidc-provider'
 import { AppError, toAppError } from '../kernel/errors.ts'
@@ -6,6 +7,7 @@ import type { Log } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import { publicJwks, type Ring } from '../keys/ring.ts'
+import { callerAddress } from './caller-address.ts'
 import { publishOnlyWhatIsServed } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import { recordTokenRequests } from './token-log.ts'
@@ -17,6 +19,8 @@ export type IssuerAppOptions = {
   jwksMaxAgeSeconds: number
   metrics: IssuerMetrics
   log: Log
+  /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
+  trustedProxies: BlockList
 }
 
 /** What is served, and by which methods; everything else is 404 or 405 before oidc-provider sees it. */
@@ -38,7 +42,7 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   app.use(answerWithProblems(options.log))
   app.use(refuseUnknownEndpoints)
   app.use(serveJwks(options))
-  app.use(pinOrigin(new URL(issuer)))
+  app.use(pinOrigin(new URL(issuer), options.trustedProxies))
   app.use(passTo(provider))
   return app
 }
@@ -89,15 +93,17 @@ function serveJwks({ ring, jwksMaxAgeSeconds }: IssuerAppOptions): Middleware {
 
 /**
  * oidc-provider builds addresses from the request and chooses HTML by `Accept`. Neither is the caller's to decide: the
- * origin is the configured issuer (RFC 8414 §3.3), errors are JSON (RFC 6749 §5.2).
+ * origin is the configured issuer (RFC 8414 §3.3), errors are JSON (RFC 6749 §5.2), and the address is the caller's own.
  */
-function pinOrigin({ host, protocol }: URL): Middleware {
+function pinOrigin({ host, protocol }: URL, trustedProxies: BlockList): Middleware {
   return function pinRequest({ req }: Context, next: Next) {
+    const address = callerAddress(req, trustedProxies)
     for (const name of Object.keys(req.headers)) {
       if (name === 'forwarded' || name.startsWith('x-forwarded-')) delete req.headers[name]
     }
     req.headers.host = host
     req.headers['x-forwarded-proto'] = protocol.slice(0, -1)
+    req.headers['x-forwarded-for'] = address
     req.headers.accept = 'application/json'
     return next()
   }

@@ -1,6 +1,6 @@
 import type { default as Provider, errors } from 'oidc-provider'
 
-type OidcProvider = { Provider: typeof Provider; errors: typeof errors }
+export type OidcProvider = { Provider: typeof Provider; errors: typeof errors }
 
 /**
  * Loads the package without its notice on stderr: it takes the npm build of Node 26, which does not say that it is an

@@ -2,15 +2,17 @@ import { randomBytes } from 'node:crypto'
 import type Provider from 'oidc-provider'
 import type { Client, Configuration } from 'oidc-provider'
 import { activeKey, type Ring } from '../keys/ring.ts'
-import type { ClientRegistry } from '../registry/client-files.ts'
+import type { Clients } from '../registry/registry.ts'
 import { createAdapterFactory } from './adapter.ts'
+import { authenticateByRegistry } from './client-authentication.ts'
+import { OWN_CLIENT_MEMBERS } from './client-metadata.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
 import { resourceServerOf, type Resources } from './resources.ts'
 
 export type ProviderOptions = {
   issuer: string
   ring: Ring
-  clients: ClientRegistry
+  clients: Clients
   resources: Resources
   /** The resource of a request that names none (RFC 8707 §2). */
   defaultResource: string
@@ -19,7 +21,8 @@ export type ProviderOptions = {
 
 /** The authorization server for one state of the key ring: client credentials, RS256, RFC 9068 access tokens. */
 export async function createProvider(options: ProviderOptions): Promise<Provider> {
-  const { Provider, errors } = await loadOidcProvider()
+  const oidc = await loadOidcProvider()
+  const { Provider, errors } = oidc
   const { issuer, clients, resources, defaultResource, accessTokenTtlSeconds } = options
   const configuration: Configuration = {
     adapter: createAdapterFactory(clients),
@@ -30,7 +33,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     responseTypes: ['code'],
     scopes: [...new Set(Object.values(resources).flatMap(({ scopes }) => scopes))],
     ttl: { ClientCredentials: accessTokenTtlSeconds },
-    extraClientMetadata: { properties: ['tenant_id', 'limits'] },
+    extraClientMetadata: { properties: OWN_CLIENT_MEMBERS },
     extraTokenClaims: (_ctx, token) => claimsOfClient(token.client),
     features: {
       clientCredentials: { enabled: true },
@@ -49,11 +52,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
   const provider = new Provider(issuer, configuration)
   // The issuer is pinned into these headers before a request gets here; see app.ts.
   provider.proxy = true
-  Object.assign(provider.Client.prototype, {
-    compareClientSecret(this: { clientId: string }, secret: string) {
-      return clients.verifySecret(this.clientId, secret)
-    },
-  })
+  authenticateByRegistry(provider, { clients, oidc })
   return provider
 }
 
@@ -63,8 +62,7 @@ function signingJwk(ring: Ring) {
   return { ...privateJwk, kid, alg: 'RS256', use: 'sig' }
 }
 
-/** Our own claims: the tenant, and the limits of the client as a whole. */
+/** Our own claims: the tenant, and the limits of everybody whom the token speaks for. */
 function claimsOfClient(client: Client | undefined) {
-  const limits = client?.['limits'] === undefined ? {} : { client: client['limits'] }
-  return { tenant_id: client?.['tenant_id'], limits }
+  return { tenant_id: client?.['tenant_id'], limits: client?.['limits'] ?? {} }
 }

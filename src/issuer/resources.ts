@@ -4,8 +4,8 @@ export type Resources = Readonly<Record<string, { scopes: readonly string[] }>>
 
 /**
  * The resource server that a token is for (RFC 8707 §2), and with it the scopes that the request may have: those that
- * both the resource and the client know. Without a `scope` the client gets all of them. An unknown resource is
- * `invalid_target`; a scope beyond is `invalid_scope`, where oidc-provider would leave it out without a word.
+ * both the resource and the client know. Without a `scope` the client gets all of them. A resource that is unknown or not
+ * the client's to ask for is `invalid_target`; a scope beyond is `invalid_scope`, where oidc-provider would leave it out without a word.
  */
 export function resourceServerOf(
   resources: Resources,
@@ -19,6 +19,7 @@ export function resourceServerOf(
   ): ResourceServer {
     const resource = Object.hasOwn(resources, identifier) ? resources[identifier] : undefined
     if (resource === undefined) throw new InvalidTarget('the resource is not known here')
+    if (!mayAskFor(client, identifier)) throw new InvalidTarget('the resource is not allowed')
 
     const allowed = (client.scope ?? '')
       .split(' ')
@@ -37,4 +38,10 @@ export function resourceServerOf(
       jwt: { sign: { alg: 'RS256' } },
     }
   }
+}
+
+/** A client that names no resources may ask for all. */
+function mayAskFor(client: Client, identifier: string): boolean {
+  const named = client['resources']
+  return !Array.isArray(named) || named.includes(identifier)
 }

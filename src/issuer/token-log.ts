@@ -43,6 +43,6 @@ function fieldsOf(ctx: KoaContextWithOIDC): LogFields {
     client_id: client?.clientId,
     tenant_id: typeof client?.['tenant_id'] === 'string' ? client['tenant_id'] : undefined,
     sub: client?.clientId,
-    remote_addr: ctx.req.socket.remoteAddress,
+    remote_addr: ctx.ip,
   }
 }

@@ -78,23 +78,13 @@ describe('config', () => {
 
 describe('clients', () => {
   test('create shows the secret once, list never', async () => {
-    const args = [
-      'clients',
-      'create',
-      '--id',
-      'robot',
-      '--tenant',
-      'acme',
-      '--limits',
-      'rpm=60',
-      '--json',
-    ]
+    const args = ['clients', 'create', '--id', 'robot', '--limits', 'rpm=60', '--json']
     const created = await runCommand(args, env)
     expect(created).toMatchObject({ code: 0, stderr: '' })
     const client = JSON.parse(created.stdout) as Record<string, unknown>
     expect(client).toMatchObject({
       client_id: 'robot',
-      tenant_id: 'acme',
+      tenant_id: 'default',
       scope: 'ocr_api_access',
       grant_types: ['client_credentials'],
       limits: { rpm: 60 },
@@ -104,7 +94,7 @@ describe('clients', () => {
     expect(JSON.parse(listed.stdout)).toMatchObject({ items: [{ client_id: 'robot' }] })
     expect(listed.stdout).not.toContain(String(client['client_secret']))
     expect((await runCommand(['clients', 'list'], env)).stdout).toMatch(
-      /^CLIENT +TENANT .*\nrobot +acme /,
+      /^CLIENT +TENANT .*\nrobot +default /,
     )
     expect(await runCommand(args, env)).toMatchObject({
       code: 1,
@@ -196,10 +186,13 @@ describe('start', () => {
 
     const second = await runCommand(['start'], env)
     expect(second.code).toBe(78)
-    expect(second.stderr).toMatch(
-      /^error: issuer\.listen: cannot use 127\.0\.0\.1:\d+, something else listens there$/m,
-    )
+    expect(second.stderr).toMatch(/^error: .*gatehouse\.db is in use by another process$/m)
     expect(second.stderr).toMatch(/^hint: /m)
+
+    expect(await runCommand(['clients', 'list'], env)).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/is in use by another process\nhint: /),
+    })
 
     started.child.kill('SIGTERM')
     const { code, stdout, stderr } = await started.finished

@@ -1,22 +1,26 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openClients, startIssuer, startProxy } from '../../src/cli/compose.ts'
+import { startIssuer, startProxy } from '../../src/cli/compose.ts'
 import { freePorts } from '../../src/cli/free-ports.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'
-import type { NewClient } from '../../src/registry/client.ts'
+import { newClientSchema, type NewClientRequest } from '../../src/registry/client.ts'
+import type { Registry } from '../../src/registry/registry.ts'
+import { newTenantSchema } from '../../src/registry/tenant.ts'
 
 export type Gatehouse = {
   config: Config
   dir: string
   /** Every line that was logged so far, parsed. */
   logged: Record<string, unknown>[]
-  createClient: (request?: NewClient) => Promise<{ clientId: string; clientSecret: string }>
+  registry: Registry
+  /** Makes its tenant, too, unless that is there. */
+  createClient: (request?: NewClientRequest) => Promise<{ clientId: string; clientSecret: string }>
   /** An access token of a fresh client. */
-  issueToken: (parameters?: Record<string, string>, client?: NewClient) => Promise<string>
+  issueToken: (parameters?: Record<string, string>, client?: NewClientRequest) => Promise<string>
   requestToken: (
     client: { clientId: string; clientSecret: string },
     parameters?: Record<string, string>,
@@ -59,16 +63,21 @@ export async function startGatehouse(
   const surroundings = { log, clock: systemClock }
   const issuer = await startIssuer(config, surroundings)
   const proxy = await startProxy(config, surroundings)
-  const clients = openClients(config, systemClock)
+  const { registry } = issuer
 
   const gatehouse: Gatehouse = {
     config,
     dir,
     logged,
+    registry,
     async createClient(request = {}) {
-      const created = await clients.create(request)
-      if (created === undefined) throw new Error('the client exists')
-      return { clientId: created.client.client_id, clientSecret: created.clientSecret }
+      const wanted = newClientSchema.parse(request)
+      const { tenant_id } = wanted
+      if ((await registry.tenants.get(tenant_id)) === undefined) {
+        await registry.tenants.create(newTenantSchema.parse({ tenant_id }))
+      }
+      const { client, clientSecret = '' } = await registry.clients.create(wanted)
+      return { clientId: client.client_id, clientSecret }
     },
     requestToken({ clientId, clientSecret }, parameters = {}) {
       const basic = Buffer.from(`${clientId}:${clientSecret}`).toString('base64')

@@ -1,0 +1,64 @@
+import { join } from 'node:path'
+import type { Config } from '../config/schema.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { AppError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import { createRegistry } from '../registry/create-registry.ts'
+import type { Registry } from '../registry/registry.ts'
+import { DEFAULT_TENANT_ID, newTenantSchema } from '../registry/tenant.ts'
+import { openRedisStore } from '../store/redis-store.ts'
+import { parseRedisUrl } from '../store/redis-url.ts'
+import { openSqliteStore } from '../store/sqlite.ts'
+import type { Store } from '../store/store.ts'
+
+export type OpenRegistry = { registry: Registry; close: () => Promise<void> }
+
+const REDIS_KEY_PREFIX = 'gatehouse:'
+const SAVE_USES_INTERVAL_MS = 10_000
+
+/** The registry on the configured store, with its default tenant. A ConfigError when the store cannot be opened. */
+export async function openRegistry(
+  config: Config,
+  { clock, log }: { clock: Clock; log: Log },
+): Promise<OpenRegistry> {
+  const store = await openStore(config, clock)
+  const { maxFailuresPerMinute } = config.issuer.clientAuth
+  const registry = createRegistry({ store, clock, maxFailuresPerMinute })
+  const saveUses = () =>
+    registry.saveUses().catch((error: unknown) => {
+      log.warn({ event: 'registry.uses_unsaved', err: error }, 'last uses were not written down')
+    })
+  try {
+    await ensureDefaultTenant(registry)
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+  const saving = setInterval(() => void saveUses(), SAVE_USES_INTERVAL_MS).unref()
+  return {
+    registry,
+    close: async () => {
+      clearInterval(saving)
+      await saveUses()
+      await store.close()
+    },
+  }
+}
+
+/** Redis where it is configured, else one file in the data folder, which this process then has for itself. */
+async function openStore({ redis, dataDir }: Config, clock: Clock): Promise<Store> {
+  if (redis.url !== undefined) {
+    return openRedisStore({ target: parseRedisUrl(redis.url), keyPrefix: REDIS_KEY_PREFIX })
+  }
+  return openSqliteStore({ path: join(dataDir, 'gatehouse.db'), clock })
+}
+
+async function ensureDefaultTenant({ tenants }: Registry): Promise<void> {
+  if ((await tenants.get(DEFAULT_TENANT_ID)) !== undefined) return
+  try {
+    await tenants.create(newTenantSchema.parse({ tenant_id: DEFAULT_TENANT_ID, name: 'Default' }))
+  } catch (error) {
+    // Another process that starts now was first.
+    if (!(error instanceof AppError && error.code === 'already_exists')) throw error
+  }
+}
