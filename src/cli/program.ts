@@ -6,7 +6,7 @@ import { ocrCommand } from './ocr-command.ts'
 import { serveCommands } from './serve-commands.ts'
 import { tokenCommands } from './token-commands.ts'
 
-/** Runs the command of this process's arguments and sets its exit code. */
+/** Runs the command of this process's arguments and exits with its code when it fails. */
 export async function run(): Promise<void> {
   const program = new Command('gatehouse')
     .description('Token issuer and verifying proxy for HunyuanOCR and other self-hosted OCR models')
@@ -25,6 +25,7 @@ export async function run(): Promise<void> {
   try {
     await program.parseAsync()
   } catch (error) {
-    process.exitCode = reportError(error, process.stderr)
+    // What has started by then (a first listener, say) must not keep a failed command alive.
+    process.exit(reportError(error, process.stderr))
   }
 }
