@@ -66,7 +66,7 @@ export function createClientFiles(dir: string, clock: Clock): ClientRegistry {
       return isNew ? { client: viewClient(record), clientSecret } : undefined
     },
     async list() {
-      const names = await readdir(dir).catch(() => [])
+      const names = await namesIn(dir)
       const ids = names
         .filter((name) => name.endsWith(EXTENSION))
         .map((name) => name.slice(0, -EXTENSION.length))
@@ -83,6 +83,15 @@ export function createClientFiles(dir: string, clock: Clock): ClientRegistry {
         )
       )
     },
+  }
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    throw error
   }
 }
 

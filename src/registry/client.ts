@@ -30,7 +30,13 @@ export type NewClient = z.input<typeof newClientSchema>
 /** A client as it is kept. `created_at` is in seconds since the epoch. */
 export const clientRecordSchema = newClientSchema.required({ client_id: true }).extend({
   created_at: z.int(),
-  secrets: z.array(z.strictObject({ id: z.string(), hash: z.string(), created_at: z.int() })),
+  secrets: z.array(
+    z.strictObject({
+      id: z.string(),
+      hash: z.string().startsWith('$argon2id$'),
+      created_at: z.int(),
+    }),
+  ),
 })
 export type ClientRecord = z.infer<typeof clientRecordSchema>
 
