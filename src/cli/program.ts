@@ -8,6 +8,7 @@ import { tokenCommands } from './token-commands.ts'
 
 /** Runs the command of this process's arguments and exits with its code when it fails. */
 export async function run(): Promise<void> {
+  process.stdout.on('error', stopWithoutReader)
   const program = new Command('gatehouse')
     .description('Token issuer and verifying proxy for HunyuanOCR and other self-hosted OCR models')
     .option('--config <file>', 'YAML configuration file (or GATEHOUSE_CONFIG)')
@@ -28,4 +29,10 @@ export async function run(): Promise<void> {
     // What has started by then (a first listener, say) must not keep a failed command alive.
     process.exit(reportError(error, process.stderr))
   }
+}
+
+/** `gatehouse … | head` has read enough: that is no failure. */
+function stopWithoutReader(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
 }
