@@ -225,43 +225,6 @@ describe.concurrent('what is not a request', () => {
   })
 })
 
-describe('a tunnel', () => {
-  test('is refused when it is asked for by an upgrade', async () => {
-    const received = await exchange(await start(), UPGRADE)
-    expect(readProblem(received)).toMatchObject(completeProblem(400, 'malformed_request'))
-  })
-
-  test('is refused when it is asked for by CONNECT', async () => {
-    const received = await exchange(await start(), CONNECT)
-    expect(readProblem(received)).toMatchObject(completeProblem(405, 'method_not_allowed'))
-  })
-
-  test.each([
-    ['an upgrade', UPGRADE],
-    ['a CONNECT', CONNECT],
-  ])(
-    'does not end the process when its client resets the connection: %s',
-    async (_title, bytes) => {
-      const server = await start()
-      const uncaught: unknown[] = []
-      process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error))
-      try {
-        for (let i = 0; i < 5; i += 1) {
-          const connection = await open(server, { staysOpen: true })
-          connection.send(bytes)
-          await connection.ends()
-          connection.socket.resetAndDestroy()
-          // By the time of this answer the server has seen the reset as well.
-          await (await fetch(urlOf(server))).text()
-        }
-      } finally {
-        process.setUncaughtExceptionCaptureCallback(null)
-      }
-      expect(uncaught).toEqual([])
-    },
-  )
-})
-
 describe.concurrent('the interim answer 100', () => {
   const EXPECTING =
     'POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n'
@@ -345,36 +308,6 @@ describe.concurrent('a listener behind a TLS terminator', () => {
   })
 })
 
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0
-
-describe.skipIf(!hasOpenssl)('a listener with a certificate', () => {
-  function makeCertificate(): { cert: string; key: string } {
-    const [certFile, keyFile] = [join(newFolder(), 'cert.pem'), join(newFolder(), 'key.pem')]
-    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-x509']
-    const about = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
-    const files = ['-keyout', keyFile, '-out', certFile]
-    execFileSync('openssl', ['req', ...kind, ...about, ...files], { stdio: 'ignore' })
-    return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
-  }
-
-  test('speaks HTTPS and nothing else', async () => {
-    const tls = makeCertificate()
-    let calls = 0
-    const server = await start({ tls, handle: (_req, res) => void res.end(`call ${(calls += 1)}`) })
-    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-      const { port } = server.address
-      const options = { host: '127.0.0.1', port, servername: 'localhost', ca: tls.cert }
-      requestTls({ ...options, agent: false }, resolve)
-        .on('error', reject)
-        .end()
-    })
-    expect(await text(answer)).toBe('call 1')
-
-    expect(await exchange(server, GET)).not.toContain('call')
-    expect(calls).toBe(1)
-  })
-})
-
 describe.concurrent('draining', () => {
   test('ends at once when nothing runs, and refuses new connections from then on', async () => {
     const server = await start()
@@ -448,6 +381,73 @@ describe.concurrent('draining', () => {
       await connection.ends()
       expect(await server.drain(0.01)).toBeUndefined()
     },
-    800,
+    2500,
   )
+})
+
+describe('a tunnel', () => {
+  test('is refused when it is asked for by an upgrade', async () => {
+    const received = await exchange(await start(), UPGRADE)
+    expect(readProblem(received)).toMatchObject(completeProblem(400, 'malformed_request'))
+  })
+
+  test('is refused when it is asked for by CONNECT', async () => {
+    const received = await exchange(await start(), CONNECT)
+    expect(readProblem(received)).toMatchObject(completeProblem(405, 'method_not_allowed'))
+  })
+
+  test.each([
+    ['an upgrade', UPGRADE],
+    ['a CONNECT', CONNECT],
+  ])(
+    'does not end the process when its client resets the connection: %s',
+    async (_title, bytes) => {
+      const server = await start()
+      const uncaught: unknown[] = []
+      process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error))
+      try {
+        for (let i = 0; i < 5; i += 1) {
+          const connection = await open(server, { staysOpen: true })
+          connection.send(bytes)
+          await connection.ends()
+          connection.socket.resetAndDestroy()
+          // By the time of this answer the server has seen the reset as well.
+          await (await fetch(urlOf(server))).text()
+        }
+      } finally {
+        process.setUncaughtExceptionCaptureCallback(null)
+      }
+      expect(uncaught).toEqual([])
+    },
+  )
+})
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0
+
+describe.skipIf(!hasOpenssl)('a listener with a certificate', () => {
+  function makeCertificate(): { cert: string; key: string } {
+    const [certFile, keyFile] = [join(newFolder(), 'cert.pem'), join(newFolder(), 'key.pem')]
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-x509']
+    const about = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
+    const files = ['-keyout', keyFile, '-out', certFile]
+    execFileSync('openssl', ['req', ...kind, ...about, ...files], { stdio: 'ignore' })
+    return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
+  }
+
+  test('speaks HTTPS and nothing else', async () => {
+    const tls = makeCertificate()
+    let calls = 0
+    const server = await start({ tls, handle: (_req, res) => void res.end(`call ${(calls += 1)}`) })
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const { port } = server.address
+      const options = { host: '127.0.0.1', port, servername: 'localhost', ca: tls.cert }
+      requestTls({ ...options, agent: false }, resolve)
+        .on('error', reject)
+        .end()
+    })
+    expect(await text(answer)).toBe('call 1')
+
+    expect(await exchange(server, GET)).not.toContain('call')
+    expect(calls).toBe(1)
+  })
 })
