@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
+import { ADMIN_SCOPES, adminResourceOf } from '../admin/admin-scopes.ts'
+import { createAdminApp } from '../admin/app.ts'
 import type { Config } from '../config/schema.ts'
 import { createIssuerApp } from '../issuer/app.ts'
 import { createIssuerMetrics } from '../issuer/metrics.ts'
@@ -7,11 +9,12 @@ import { createProvider } from '../issuer/provider.ts'
 import type { Resources } from '../issuer/resources.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { ConfigError } from '../kernel/errors.ts'
-import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
+import { startHttpServer, type HttpServer, type HttpServerOptions } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import type { Ring } from '../keys/ring.ts'
 import { loadOrCreateRing } from '../keys/ring-file.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
@@ -21,7 +24,8 @@ import type { Registry } from '../registry/registry.ts'
 import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
-import { openRegistry } from './open-registry.ts'
+import { ensureAdminClient } from './admin-bootstrap.ts'
+import { openRegistry, type OpenRegistry } from './open-registry.ts'
 
 /** A role that serves; closing it lets running requests finish. */
 export type Running = { close: (drainSeconds: number) => Promise<void> }
@@ -29,8 +33,11 @@ export type Running = { close: (drainSeconds: number) => Promise<void> }
 export type Surroundings = { log: Log; clock: Clock }
 
 /** What tokens can be for, and with which scopes. */
-export function resourcesOf({ resources, proxy }: Config): Resources {
-  return resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } }
+function resourcesOf({ resources, proxy, issuer }: Config): Resources {
+  return {
+    ...(resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } }),
+    [adminResourceOf(issuer.url)]: { scopes: ADMIN_SCOPES },
+  }
 }
 
 /** The issuer, and the registry that it works with. */
@@ -45,12 +52,15 @@ export async function startIssuer(
   const metrics = createMetricsRegistry()
   const ring = await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock })
   await using begun = new AsyncDisposableStack()
-  const { registry, close: closeRegistry } = await openRegistry(config, { log, clock })
+  const kept = await openRegistry(config, { log, clock })
+  const { registry, store, close: closeRegistry } = kept
   begun.defer(closeRegistry)
+  await ensureAdminClient(config, { clients: registry.clients, log })
   const provider = await createProvider({
     issuer: issuer.url,
     ring,
     clients: registry.clients,
+    store,
     resources: resourcesOf(config),
     defaultResource: proxy.url,
     accessTokenTtlSeconds: tokens.accessTtlSeconds,
@@ -80,7 +90,9 @@ export async function startIssuer(
     readiness: { keys: () => ({ status: 'ok' }) },
     log,
   })
-  const running = runningOf([server, ops])
+  begun.defer(() => ops.drain(0))
+  const admin = await startAdmin(config, { ...kept, ring: () => ring }, { log, clock })
+  const running = runningOf([server, ops, admin])
   begun.move()
   return {
     registry,
@@ -89,6 +101,34 @@ export async function startIssuer(
       await closeRegistry()
     },
   }
+}
+
+/** The operators' API, in the process of the issuer: it works on the same registry. */
+async function startAdmin(
+  config: Config,
+  { registry, store, ring }: Pick<OpenRegistry, 'registry' | 'store'> & { ring: () => Ring },
+  { log, clock }: Surroundings,
+): Promise<HttpServer> {
+  const { issuer, admin, trustedProxies } = config
+  const listener = listenerOf(admin, trustedProxies)
+  const callback = createAdminApp({
+    issuer: issuer.url,
+    registry,
+    store,
+    ring,
+    scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
+    clock,
+    log,
+    trustedProxies: blockListOf(trustedProxies),
+    isSecure: listener.tls !== undefined || listener.terminators !== undefined,
+  }).callback()
+  return startHttpServer({
+    name: 'admin.listen',
+    handle: (req, res) => void callback(req, res),
+    log,
+    requestTimeoutSeconds: 30,
+    ...listener,
+  })
 }
 
 export async function startProxy(config: Config, { log, clock }: Surroundings): Promise<Running> {
@@ -159,7 +199,10 @@ function runningOf(servers: readonly HttpServer[]): Running {
 }
 
 /** How a role listens: natively on TLS, behind a named terminator, or in the clear on loopback alone. */
-function listenerOf(role: Config['issuer'] | Config['proxy'], trustedProxies: readonly string[]) {
+function listenerOf(
+  role: Config['issuer'] | Config['admin'] | Config['proxy'],
+  trustedProxies: readonly string[],
+): Pick<HttpServerOptions, 'listen' | 'tls' | 'terminators'> {
   const listen = parseListenAddress(role.listen)
   const { cert, key } = role.tls
   if (cert !== undefined && key !== undefined) {

@@ -93,8 +93,8 @@ async function tellStory(story: Story): Promise<void> {
 }
 
 async function demoConfig(dir: string): Promise<Config> {
-  const ports = await freePorts(5)
-  const [issuer, issuerOps, proxy, proxyOps, model] = ports
+  const ports = await freePorts(6)
+  const [issuer, issuerOps, proxy, proxyOps, model, admin] = ports
   const result = loadConfig({
     env: {},
     set: [
@@ -104,6 +104,7 @@ async function demoConfig(dir: string): Promise<Config> {
       `issuer.url=http://localhost:${issuer}`,
       `issuer.listen=127.0.0.1:${issuer}`,
       `issuer.opsListen=127.0.0.1:${issuerOps}`,
+      `admin.listen=127.0.0.1:${admin}`,
       `proxy.url=http://localhost:${proxy}`,
       `proxy.listen=127.0.0.1:${proxy}`,
       `proxy.opsListen=127.0.0.1:${proxyOps}`,

@@ -11,7 +11,7 @@ import { parseRedisUrl } from '../store/redis-url.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
 
-export type OpenRegistry = { registry: Registry; close: () => Promise<void> }
+export type OpenRegistry = { registry: Registry; store: Store; close: () => Promise<void> }
 
 const REDIS_KEY_PREFIX = 'gatehouse:'
 const SAVE_USES_INTERVAL_MS = 10_000
@@ -37,6 +37,7 @@ export async function openRegistry(
   const saving = setInterval(() => void saveUses(), SAVE_USES_INTERVAL_MS).unref()
   return {
     registry,
+    store,
     close: async () => {
       clearInterval(saving)
       await saveUses()

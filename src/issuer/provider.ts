@@ -3,7 +3,9 @@ import type Provider from 'oidc-provider'
 import type { Client, Configuration } from 'oidc-provider'
 import { activeKey, type Ring } from '../keys/ring.ts'
 import type { Clients } from '../registry/registry.ts'
+import type { Store } from '../store/store.ts'
 import { createAdapterFactory } from './adapter.ts'
+import { rememberAssertions, requireStrictAssertion } from './client-assertion.ts'
 import { authenticateByRegistry } from './client-authentication.ts'
 import { OWN_CLIENT_MEMBERS } from './client-metadata.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
@@ -13,6 +15,8 @@ export type ProviderOptions = {
   issuer: string
   ring: Ring
   clients: Clients
+  /** Where used client assertions are remembered. */
+  store: Store
   resources: Resources
   /** The resource of a request that names none (RFC 8707 §2). */
   defaultResource: string
@@ -29,7 +33,9 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
     jwks: { keys: [signingJwk(options.ring)] },
     // Nothing is signed into a cookie yet: no page is served.
     cookies: { keys: [randomBytes(32).toString('base64url')] },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'Ed25519', 'EdDSA'] },
+    assertJwtClientAuthClaimsAndHeader: requireStrictAssertion(issuer, oidc),
     responseTypes: ['code'],
     scopes: [...new Set(Object.values(resources).flatMap(({ scopes }) => scopes))],
     ttl: { ClientCredentials: accessTokenTtlSeconds },
@@ -53,6 +59,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
   // The issuer is pinned into these headers before a request gets here; see app.ts.
   provider.proxy = true
   authenticateByRegistry(provider, { clients, oidc })
+  rememberAssertions(provider, options.store)
   return provider
 }
 

@@ -13,6 +13,7 @@ const FIELDS = [
   'jti',
   'kid',
   'remote_addr',
+  'target',
   'method',
   'route',
   'status',

@@ -15,6 +15,7 @@ const CODES = Object.keys(ERRORS) as ErrorCode[]
 /** The contract's refusals. A code is public: a change here breaks clients. */
 const PUBLISHED: Record<ErrorCode, number> = {
   malformed_request: 400,
+  invalid_metadata: 400,
   unreadable_image: 400,
   authentication_required: 401,
   invalid_token: 401,
@@ -24,9 +25,15 @@ const PUBLISHED: Record<ErrorCode, number> = {
   model_not_found: 404,
   method_not_allowed: 405,
   request_timeout: 408,
+  already_exists: 409,
+  in_use: 409,
+  request_in_progress: 409,
+  version_conflict: 412,
   content_too_large: 413,
   unsupported_media_type: 415,
   expectation_failed: 417,
+  idempotency_key_reused: 422,
+  rate_limited: 429,
   header_fields_too_large: 431,
   internal_error: 500,
   upstream_unreachable: 502,

@@ -24,6 +24,7 @@ const ALLOWED: Required<Omit<LogFields, 'err'>> = {
   jti: 'jti-1',
   kid: 'kid-1',
   remote_addr: '127.0.0.1',
+  target: 'robot',
   method: 'POST',
   route: '/ocr/infer',
   status: 200,

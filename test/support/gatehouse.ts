@@ -30,7 +30,7 @@ export type Gatehouse = {
 
 /** A whole configuration on free ports in a folder of its own. */
 export async function testConfig(dir: string, set: readonly string[] = []): Promise<Config> {
-  const [issuer, issuerOps, proxy, proxyOps] = await freePorts(4)
+  const [issuer, issuerOps, proxy, proxyOps, admin] = await freePorts(5)
   const result = loadConfig({
     env: {},
     set: [
@@ -39,6 +39,7 @@ export async function testConfig(dir: string, set: readonly string[] = []): Prom
       `issuer.url=http://localhost:${issuer}`,
       `issuer.listen=127.0.0.1:${issuer}`,
       `issuer.opsListen=127.0.0.1:${issuerOps}`,
+      `admin.listen=127.0.0.1:${admin}`,
       `proxy.url=http://localhost:${proxy}`,
       `proxy.listen=127.0.0.1:${proxy}`,
       `proxy.opsListen=127.0.0.1:${proxyOps}`,

@@ -1,0 +1,30 @@
+import type { Ring } from '../keys/ring.ts'
+import type { Registry } from '../registry/registry.ts'
+import type { Store } from '../store/store.ts'
+import { clientEndpoints } from './client-endpoints.ts'
+import type { Endpoint } from './endpoint.ts'
+import { secretEndpoints } from './secret-endpoints.ts'
+import { statusEndpoint } from './status-endpoint.ts'
+import { tenantEndpoints } from './tenant-endpoints.ts'
+import { userEndpoints } from './user-endpoints.ts'
+
+export type AdminEndpointsOptions = {
+  issuer: string
+  registry: Registry
+  store: Store
+  /** As it is now. */
+  ring: () => Ring
+  /** Every scope of every resource: what clients and users can be given. */
+  scopes: readonly string[]
+}
+
+export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[] {
+  const { registry, scopes } = options
+  return [
+    ...tenantEndpoints(registry),
+    ...clientEndpoints({ clients: registry.clients, scopes }),
+    ...secretEndpoints(registry),
+    ...userEndpoints({ users: registry.users, scopes }),
+    statusEndpoint(options),
+  ]
+}

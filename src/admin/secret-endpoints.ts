@@ -1,0 +1,67 @@
+import { z } from 'zod'
+import { newSecretSchema, secretSchema } from '../registry/client-secret.ts'
+import { identifierSchema } from '../registry/identifier.ts'
+import type { Registry } from '../registry/registry.ts'
+import type { AccessToken } from '../tokens/access-token.ts'
+import { requireAtMostOwnPower } from './admin-scopes.ts'
+import { defineEndpoint, noSuchThing, type Endpoint } from './endpoint.ts'
+
+const SECRETS = '/admin/v1/clients/{client_id}/secrets'
+const params = z.object({ client_id: identifierSchema })
+
+export function secretEndpoints({ clients }: Pick<Registry, 'clients'>): Endpoint[] {
+  const requireMine = async (caller: AccessToken, clientId: string) => {
+    const client = await clients.get(clientId)
+    if (client === undefined) throw noSuchThing()
+    requireAtMostOwnPower(caller, client.scope)
+  }
+
+  return [
+    defineEndpoint({
+      method: 'POST',
+      path: SECRETS,
+      operation: 'admin.secrets.create',
+      summary: 'Give the client another secret, shown this once; the others go on working',
+      scope: 'admin:clients',
+      takes: { params, body: newSecretSchema },
+      answers: { status: 201, body: secretSchema.extend({ client_secret: z.string().optional() }) },
+      isRepeatable: true,
+      run: async ({ params, body, caller, expected }) => {
+        await requireMine(caller, params.client_id)
+        const { secret, clientSecret } = await clients.addSecret(params.client_id, body, expected)
+        return { status: 201, body: secret, once: { client_secret: clientSecret } }
+      },
+    }),
+    defineEndpoint({
+      method: 'GET',
+      path: SECRETS,
+      operation: 'admin.secrets.list',
+      summary: 'List the secrets of the client, the oldest first, without the secrets themselves',
+      scope: 'admin:read',
+      takes: { params },
+      answers: { status: 200, body: z.object({ items: z.array(secretSchema) }) },
+      run: async ({ params }) => ({
+        status: 200,
+        body: { items: await clients.listSecrets(params.client_id) },
+      }),
+    }),
+    defineEndpoint({
+      method: 'DELETE',
+      path: `${SECRETS}/{secret_id}`,
+      operation: 'admin.secrets.delete',
+      summary: 'Remove a secret; one that was used within the last day only with force=true',
+      scope: 'admin:clients',
+      takes: {
+        params: params.extend({ secret_id: z.uuid() }),
+        query: z.strictObject({ force: z.enum(['true', 'false']).optional() }),
+      },
+      answers: { status: 204 },
+      run: async ({ params, query, caller, expected }) => {
+        await requireMine(caller, params.client_id)
+        const isForced = query.force === 'true'
+        await clients.removeSecret(params.client_id, params.secret_id, { ...expected, isForced })
+        return { status: 204 }
+      },
+    }),
+  ]
+}

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto'
+import type Provider from 'oidc-provider'
+import type { KoaContextWithOIDC } from 'oidc-provider'
+import { z } from 'zod'
+import { ConflictError, type Store } from '../store/store.ts'
+import type { OidcProvider } from './oidc-provider.ts'
+
+/** How far ahead an assertion may expire: it is kept until then, so that it is not used again. */
+const MAX_LIFETIME_SECONDS = 600
+
+const USED_ASSERTIONS = { name: 'used-assertions', layout: 'scattered' } as const
+
+/**
+ * What oidc-provider leaves open about the claims of a client assertion (RFC 7523 §3): the audience is the issuer and
+ * nothing else (it also takes the endpoint's address, and lists), the identifier is a string, the end is near.
+ */
+export function requireStrictAssertion(issuer: string, { errors }: OidcProvider) {
+  return function assertJwtClientAuthClaimsAndHeader(
+    _ctx: KoaContextWithOIDC,
+    claims: Readonly<Record<string, unknown>>,
+  ): void {
+    const rules = z.object({
+      aud: z.literal(issuer, { error: 'the audience must be the issuer alone' }),
+      jti: z.string({ error: 'the jti must be a string' }).max(300, 'the jti is too long'),
+      exp: z
+        .number()
+        .max(Date.now() / 1000 + MAX_LIFETIME_SECONDS, 'the assertion expires too far ahead'),
+    })
+    const problem = rules.safeParse(claims).error?.issues[0]?.message
+    if (problem !== undefined) throw new errors.InvalidClientAuth(problem)
+  }
+}
+
+/**
+ * Lets each assertion count once, on every issuer of the same store: oidc-provider would look first and write then, so
+ * that two at the same time both pass.
+ */
+export function rememberAssertions(provider: Provider, store: Store): void {
+  Object.assign(provider.ReplayDetection, {
+    async unique(client: string, jti: string, exp: number): Promise<boolean> {
+      const id = createHash('sha256').update(JSON.stringify([client, jti])).digest('base64url')
+      const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000))
+      try {
+        await store.commit(USED_ASSERTIONS, [
+          { kind: 'put', id, value: true, expect: 'absent', lifetime: { ttlSeconds } },
+        ])
+        return true
+      } catch (error) {
+        if (error instanceof ConflictError) return false
+        throw error
+      }
+    },
+  })
+}
