@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../kernel/clock.ts'
-import { AppError } from '../kernel/errors.ts'
+import { AppError, ConfigError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { createRegistry } from '../registry/create-registry.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -32,7 +32,8 @@ export async function openRegistry(
     await ensureDefaultTenant(registry)
   } catch (error) {
     await store.close()
-    throw error
+    if (!(error instanceof AppError)) throw error
+    throw new ConfigError([`the store cannot be used: ${error.message}`], 'is Redis running?')
   }
   const saving = setInterval(() => void saveUses(), SAVE_USES_INTERVAL_MS).unref()
   return {

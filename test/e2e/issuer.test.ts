@@ -1,5 +1,6 @@
-import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { NewClientRequest } from '../../src/registry/client.ts'
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.ts'
 import { startModelServer, type ModelServer } from '../support/model-server.ts'
 import { exchangeRaw, statusOf } from '../support/raw-http.ts'
@@ -81,6 +82,21 @@ describe('an access token', () => {
     expect(await gatehouse.issueToken()).toMatch(/^eyJ/)
   })
 
+  test('carries the limits of its tenant, and those of the client instead where it has any', async () => {
+    const tenantId = 'limited'
+    const limits = { subject: { rpm: 5 }, client: { rpm: 50 }, tenant: { rpm: 500 }, weight: 2 }
+    await gatehouse.registry.tenants.create({ tenant_id: tenantId, name: '', limits })
+    const claimOf = async (request: NewClientRequest) =>
+      decodeJwt(await gatehouse.issueToken({}, { tenant_id: tenantId, ...request }))['limits']
+    expect(await claimOf({})).toEqual(limits)
+    const own = { limits: { concurrency: 1 }, subject_limits: { rpm: 6 } }
+    expect(await claimOf(own)).toEqual({
+      ...limits,
+      client: { concurrency: 1 },
+      subject: { rpm: 6 },
+    })
+  })
+
   test('has the lifetime and the resources of the configuration', async () => {
     const resources = JSON.stringify({ [OTHER_RESOURCE]: { scopes: ['archive'] } })
     const other = await startGatehouse(model.url, [
@@ -95,6 +111,11 @@ describe('an access token', () => {
 })
 
 describe('a token request is refused', () => {
+  test('for a resource that is not among those of the client', async () => {
+    const made = await gatehouse.createClient({ resources: [OTHER_RESOURCE] })
+    await expectRefusal(await gatehouse.requestToken(made), 400, 'invalid_target')
+  })
+
   test.each([
     ['an unknown scope', { scope: 'root' }, 400, 'invalid_scope'],
     ['a known scope beside an unknown one', { scope: 'ocr_api_access root' }, 400, 'invalid_scope'],
