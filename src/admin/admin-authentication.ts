@@ -35,11 +35,9 @@ function bearerTokenOf(req: IncomingMessage): string {
       reason: 'malformed_authorization',
     })
   }
-  throw new AuthError(
-    'authentication_required',
-    'Send an admin token: Authorization: Bearer …',
-    { reason: 'no_credentials' },
-  )
+  throw new AuthError('authentication_required', 'Send an admin token: Authorization: Bearer …', {
+    reason: 'no_credentials',
+  })
 }
 
 /** The `WWW-Authenticate` value of a 401 or 403 (RFC 6750 §3, RFC 9728 §5.1). */

@@ -116,7 +116,10 @@ function publishedBy(endpoints: readonly Endpoint[], issuer: string): Published[
   ]
 }
 
-function send(ctx: Context, { status, body, version, once, isReplay }: Answer & { isReplay?: true }) {
+function send(
+  ctx: Context,
+  { status, body, version, once, isReplay }: Answer & { isReplay?: true },
+) {
   ctx.status = status
   if (version !== undefined) ctx.set('etag', entityTag(version))
   if (isReplay === true) ctx.set('idempotency-replayed', 'true')

@@ -1,6 +1,11 @@
 import { z } from 'zod'
 import { AppError } from '../kernel/errors.ts'
-import { clientSchema, clientUpdateSchema, newClientSchema, type Client } from '../registry/client.ts'
+import {
+  clientSchema,
+  clientUpdateSchema,
+  newClientSchema,
+  type Client,
+} from '../registry/client.ts'
 import { identifierSchema } from '../registry/identifier.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { AccessToken } from '../tokens/access-token.ts'

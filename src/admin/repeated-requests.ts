@@ -94,9 +94,7 @@ async function finish(store: Store, done: Done): Promise<void> {
   const value = { fingerprint: done.fingerprint, answer }
   const { id, version } = done
   try {
-    await store.commit(REQUESTS, [
-      { kind: 'put', id, value, expect: { version }, lifetime: KEPT },
-    ])
+    await store.commit(REQUESTS, [{ kind: 'put', id, value, expect: { version }, lifetime: KEPT }])
   } catch {
     // It is done, and the caller must get the secret; only a repeat within the minute will be told to wait.
   }

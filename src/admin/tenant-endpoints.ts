@@ -2,7 +2,12 @@ import { z } from 'zod'
 import { AppError } from '../kernel/errors.ts'
 import { identifierSchema } from '../registry/identifier.ts'
 import type { Registry } from '../registry/registry.ts'
-import { newTenantSchema, tenantSchema, tenantUpdateSchema, type Tenant } from '../registry/tenant.ts'
+import {
+  newTenantSchema,
+  tenantSchema,
+  tenantUpdateSchema,
+  type Tenant,
+} from '../registry/tenant.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import { defineEndpoint, noSuchThing, type Answer, type Endpoint } from './endpoint.ts'
 import { pageOf, pageQuery } from './listing.ts'

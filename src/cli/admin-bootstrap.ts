@@ -29,7 +29,10 @@ export async function ensureAdminClient(
   const path = adminKeyPathOf(config)
   const known = await clients.get(ADMIN_CLIENT_ID)
   if (known === undefined) {
-    return createAdminClient(clients, { key: publicClientKey(await loadOrCreateClientKey(path)), log })
+    return createAdminClient(clients, {
+      key: publicClientKey(await loadOrCreateClientKey(path)),
+      log,
+    })
   }
   if (config.redis.url !== undefined) {
     await loadClientKey(path)

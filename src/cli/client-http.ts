@@ -40,22 +40,48 @@ export type TokenRequest = {
 /** Gets an access token by client credentials (RFC 6749 §4.4) from the issuer that the metadata leads to. */
 export async function requestToken(options: TokenRequest): Promise<TokenResponse> {
   const { issuer, clientId, clientSecret, scope, resource } = options
-  const metadata = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
-  const { token_endpoint } = metadataSchema.parse(await metadata.json())
-  const response = await request('issuer', token_endpoint, {
-    method: 'POST',
+  return requestTokenOf(issuer, {
     headers: { authorization: basicCredentials(clientId, clientSecret) },
-    body: new URLSearchParams({
-      grant_type: 'client_credentials',
+    parameters: {
       ...(scope === undefined ? {} : { scope }),
       ...(resource === undefined ? {} : { resource }),
-    }),
+    },
   })
-  const body: unknown = await response.json()
+}
+
+/** The same for a client that proves in another way who it is: by whatever headers and parameters that takes. */
+export async function requestTokenOf(
+  issuer: string,
+  { headers = {}, parameters }: TokenRequestParts,
+): Promise<TokenResponse> {
+  const found = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
+  const metadata = metadataSchema.safeParse(await jsonOf(found))
+  if (!metadata.success) throw notAn('issuer', issuer)
+  const response = await request('issuer', metadata.data.token_endpoint, {
+    method: 'POST',
+    headers,
+    body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }),
+  })
+  const body = await jsonOf(response)
   const granted = grantedSchema.safeParse(body)
   if (granted.success) return granted.data
-  const { error, error_description = '' } = refusedSchema.parse(body)
+  const refused = refusedSchema.safeParse(body)
+  if (!refused.success) throw notAn('issuer', issuer)
+  const { error, error_description = '' } = refused.data
   throw new CliError(`the issuer refuses: ${error} ${error_description}`.trim())
+}
+type TokenRequestParts = { headers?: Record<string, string>; parameters: Record<string, string> }
+
+/** The JSON of the answer, or undefined when it is none. */
+export async function jsonOf(response: Response): Promise<unknown> {
+  return response.json().catch(() => undefined)
+}
+
+/** Says that what answers there is something else. */
+export function notAn(what: string, url: string): CliError {
+  return new CliError(`what answers at ${url} is not a Gatehouse ${what}`, {
+    exitCode: EXIT.unreachable,
+  })
 }
 
 /** RFC 6749 §2.3.1: both halves are form-encoded before they are joined. */

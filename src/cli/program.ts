@@ -3,8 +3,26 @@ import { reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
 import { configCommands } from './config-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
+import { completionCommand } from './completion-command.ts'
+import { initCommand } from './init-command.ts'
+import { statusCommand } from './status-command.ts'
+import { tenantCommands } from './tenant-commands.ts'
+import { userCommands } from './user-commands.ts'
 import { serveCommands } from './serve-commands.ts'
 import { tokenCommands } from './token-commands.ts'
+
+const COMMANDS = [
+  serveCommands,
+  initCommand,
+  statusCommand,
+  configCommands,
+  tenantCommands,
+  clientCommands,
+  userCommands,
+  tokenCommands,
+  ocrCommand,
+  completionCommand,
+]
 
 /** Runs the command of this process's arguments and exits with its code when it fails. */
 export async function run(): Promise<void> {
@@ -20,9 +38,7 @@ export async function run(): Promise<void> {
     .exitOverride()
     .showHelpAfterError('(add --help for what it takes)')
 
-  for (const add of [serveCommands, configCommands, clientCommands, tokenCommands, ocrCommand]) {
-    add(program)
-  }
+  for (const add of COMMANDS) add(program)
   try {
     await program.parseAsync()
   } catch (error) {

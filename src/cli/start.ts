@@ -1,6 +1,7 @@
 import { startBundledOcr } from '../bundled-ocr/server.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
+import { adminKeyPathOf } from './admin-bootstrap.ts'
 import { startIssuer, startProxy, type Running, type Surroundings } from './compose.ts'
 import { ensureDemoClient } from './demo-client.ts'
 import { createProgress } from './progress.ts'
@@ -75,11 +76,9 @@ async function startEngine({ log, clock }: Surroundings): Promise<Running | unde
   }
 }
 
-function introduction(
-  { issuer, proxy }: Config,
-  hasUpstream: boolean,
-  hasDemoClient: boolean,
-): string {
+function introduction(config: Config, hasUpstream: boolean, hasDemoClient: boolean): string {
+  const { issuer, proxy, admin } = config
+  const adminKeyPath = adminKeyPathOf(config)
   const model = hasUpstream
     ? proxy.upstreams.join(', ')
     : 'the bundled OCR engine on http://localhost:8000'
@@ -97,6 +96,7 @@ or in one: npm run -s gatehouse -- ocr test/fixtures/receipt-en.jpg
   return `Gatehouse is ready.
   issuer  ${issuer.url}
   proxy   ${proxy.url}
+  admin   ${admin.listen}, with the key in ${adminKeyPath}
   model   ${model}
 ${paste}
 `

@@ -1,10 +1,10 @@
-/** Lines up rows under their headings; a wide (Han) character takes two columns. */
+/** Lines up rows under their headings, where there are any; a wide (Han) character takes two columns. */
 export function formatTable(
   headings: readonly string[],
   rows: readonly (readonly string[])[],
 ): string {
-  const lines = [headings, ...rows]
-  const widths = headings.map((_heading, column) =>
+  const lines = headings.length === 0 ? rows : [headings, ...rows]
+  const widths = (lines[0] ?? []).map((_cell, column) =>
     Math.max(...lines.map((cells) => displayWidth(cells[column] ?? ''))),
   )
   return lines

@@ -18,11 +18,14 @@ export type LoadResult =
   | { problems: string[]; config?: never }
 
 /** Names that start with GATEHOUSE_ and are no settings: they tell the command line where things are. */
-const NOT_SETTINGS = new Set([
-  'GATEHOUSE_CONFIG',
-  'GATEHOUSE_ADMIN_URL',
-  'GATEHOUSE_ADMIN_KEY_FILE',
-])
+const ADMIN_URL = 'GATEHOUSE_ADMIN_URL'
+const ADMIN_KEY_FILE = 'GATEHOUSE_ADMIN_KEY_FILE'
+const NOT_SETTINGS = new Set(['GATEHOUSE_CONFIG', ADMIN_URL, ADMIN_KEY_FILE])
+
+/** Where the environment says that the admin API and the operators' key are. */
+export function readAdminPlaces(env: Readonly<Record<string, string | undefined>> = process.env) {
+  return { url: nonEmpty(env[ADMIN_URL]), keyFile: nonEmpty(env[ADMIN_KEY_FILE]) }
+}
 
 /**
  * Merges file < environment < flags and checks the whole: either a configuration or every problem found.

@@ -38,7 +38,9 @@ export function requireStrictAssertion(issuer: string, { errors }: OidcProvider)
 export function rememberAssertions(provider: Provider, store: Store): void {
   Object.assign(provider.ReplayDetection, {
     async unique(client: string, jti: string, exp: number): Promise<boolean> {
-      const id = createHash('sha256').update(JSON.stringify([client, jti])).digest('base64url')
+      const id = createHash('sha256')
+        .update(JSON.stringify([client, jti]))
+        .digest('base64url')
       const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000))
       try {
         await store.commit(USED_ASSERTIONS, [

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList } from 'node:net'
 import { expect, test } from 'vitest'
-import { callerAddress } from '../../src/issuer/caller-address.ts'
+import { callerAddress } from '../../src/kernel/caller-address.ts'
 
 const trusted = new BlockList()
 trusted.addSubnet('10.0.0.0', 8, 'ipv4')

@@ -1,0 +1,131 @@
+import { z } from 'zod'
+import { systemClock } from '../kernel/clock.ts'
+import { isLoopbackHost } from '../kernel/listen-address.ts'
+import { signClientAssertion } from '../keys/client-assertion.ts'
+import type { ClientKey } from '../keys/client-key-file.ts'
+import { ADMIN_CLIENT_ID } from './admin-bootstrap.ts'
+import { CliError, EXIT } from './cli-error.ts'
+import { jsonOf, notAn, request, requestTokenOf } from './client-http.ts'
+
+export type AdminRequest = {
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Below `/admin/v1/`. */
+  path: string
+  query?: Readonly<Record<string, string | undefined>>
+  body?: object
+}
+
+/** The admin API as the command line uses it. What it refuses is a CliError with its words. */
+export type AdminApi = {
+  call: (request: AdminRequest) => Promise<unknown>
+  /** The items of a list, page after page. */
+  pages: (request: AdminRequest) => AsyncGenerator<readonly unknown[]>
+}
+
+const PAGE_SIZE = '500'
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+
+const resourceSchema = z.object({
+  resource: z.url(),
+  authorization_servers: z.array(z.url()).min(1),
+})
+const pageSchema = z.object({ items: z.array(z.unknown()), next_cursor: z.string().optional() })
+const problemSchema = z.object({ detail: z.string(), error: z.object({ code: z.string() }) })
+
+/**
+ * Signs in at the admin API there: finds the issuer from its RFC 9728 document and gets a token with the operators' key
+ * from the normal token endpoint.
+ */
+export async function connectAdminApi(url: string, key: ClientKey): Promise<AdminApi> {
+  requirePrivateWay(url)
+  const accessToken = await signIn(url, key)
+
+  const call = async ({ method = 'GET', path, query = {}, body }: AdminRequest) => {
+    const target = new URL(`${url}/admin/v1/${path}`)
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) target.searchParams.set(name, value)
+    }
+    const response = await request('admin API', target.href, {
+      method,
+      headers: {
+        authorization: `Bearer ${accessToken}`,
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+    })
+    if (!response.ok) throw await refusalOf(response, url)
+    return response.status === 204 ? undefined : jsonOf(response)
+  }
+
+  return {
+    call,
+    async *pages(wanted) {
+      let cursor: string | undefined
+      do {
+        const query = { ...wanted.query, cursor, limit: PAGE_SIZE }
+        const page = pageSchema.safeParse(await call({ ...wanted, query }))
+        if (!page.success) throw notAn('admin API', url)
+        yield page.data.items
+        cursor = page.data.next_cursor
+      } while (cursor !== undefined)
+    },
+  }
+}
+
+async function signIn(url: string, key: ClientKey): Promise<string> {
+  const found = await request('admin API', `${url}/.well-known/oauth-protected-resource`)
+  const metadata = resourceSchema.safeParse(await jsonOf(found))
+  const issuer = metadata.data?.authorization_servers[0]
+  if (metadata.data === undefined || issuer === undefined) throw notAn('admin API', url)
+  requirePrivateWay(issuer)
+  const assertion = await signClientAssertion({
+    key,
+    clientId: ADMIN_CLIENT_ID,
+    issuer,
+    clock: systemClock,
+  })
+  const { access_token: accessToken } = await requestTokenOf(issuer, {
+    parameters: {
+      client_assertion_type: ASSERTION_TYPE,
+      client_assertion: assertion,
+      resource: metadata.data.resource,
+    },
+  }).catch((cause: unknown) => {
+    if (!(cause instanceof CliError) || cause.exitCode !== EXIT.failed) throw cause
+    throw new CliError(cause.message, {
+      hint: "is this the server's own key (--admin-key), and is this machine's clock right?",
+      cause,
+    })
+  })
+  return accessToken
+}
+
+/** Tokens and secrets go over it (RFC 6750 §5.3). */
+function requirePrivateWay(url: string): void {
+  const parsed = URL.parse(url)
+  if (parsed?.protocol === 'https:') return
+  if (parsed?.protocol === 'http:' && isLoopbackHost(parsed.hostname)) return
+  throw new CliError(`${url} is neither https nor on this machine`, { exitCode: EXIT.usage })
+}
+
+async function refusalOf(response: Response, url: string): Promise<CliError> {
+  const problem = problemSchema.safeParse(await jsonOf(response))
+  if (!problem.success) return notAn('admin API', url)
+  const { detail, error } = problem.data
+  // What the server finds wrong with a value is what was typed.
+  if (error.code === 'malformed_request') return new CliError(detail, { exitCode: EXIT.usage })
+  return new CliError(detail, hintFor(error.code, response))
+}
+
+function hintFor(code: string, response: Response): { hint?: string } {
+  switch (code) {
+    case 'internal_error':
+      return { hint: `request ${response.headers.get('x-request-id') ?? ''} in the server's log` }
+    case 'version_conflict':
+      return { hint: 'look at it again, then repeat the command' }
+    case 'temporarily_unavailable':
+      return { hint: 'try again in a moment' }
+    default:
+      return {}
+  }
+}

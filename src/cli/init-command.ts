@@ -1,0 +1,33 @@
+import type { Command } from 'commander'
+import { systemClock } from '../kernel/clock.ts'
+import { createLog } from '../kernel/log.ts'
+import { loadOrCreateRing } from '../keys/ring-file.ts'
+import { adminKeyPathOf, ensureAdminClient } from './admin-bootstrap.ts'
+import { writeJson } from './output.ts'
+import { openRegistry } from './open-registry.ts'
+import { settingsOf } from './settings-of.ts'
+
+export function initCommand(program: Command): void {
+  program
+    .command('init')
+    .description(
+      'make what a first start makes, without serving: keys, store, tenant, admin client',
+    )
+    .option('--json', 'one JSON document')
+    .addHelpText('after', '\nExample:\n  gatehouse init')
+    .action(async (options: { json?: true }, command: Command) => {
+      const { config } = settingsOf(command)
+      const surroundings = { clock: systemClock, log: createLog('silent') }
+      const { keys } = config
+      await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock: systemClock })
+      const { registry, close } = await openRegistry(config, surroundings)
+      try {
+        await ensureAdminClient(config, { clients: registry.clients, log: surroundings.log })
+      } finally {
+        await close()
+      }
+      const adminKey = adminKeyPathOf(config)
+      if (options.json === true) return writeJson({ admin_client_id: 'admin', admin_key: adminKey })
+      process.stdout.write(`Ready to start. The operators' key is at ${adminKey}: keep it safe.\n`)
+    })
+}
