@@ -5,48 +5,66 @@ import { AppError } from '../kernel/errors.ts'
 
 export type GuessLimits = {
   /**
-   * Counts an attempt as failed and gives what takes that back. AppError `rate_limited` with `Retry-After` when
-   * there were too many, before which nothing is counted.
+   * Lets an attempt begin; what it gives is called with how it ended. AppError `rate_limited` with `Retry-After` when
+   * there were too many failures, or too many are under way.
    */
-  count: (who: string, address: string) => () => void
+  begin: (who: string, address: string) => (outcome: Outcome) => void
 }
 
-/** One address tries many clients: that many times what it may try on one. */
-const ADDRESS_FACTOR = 10
+/** `unknown`: nobody found out, so it was no guess. */
+export type Outcome = 'right' | 'wrong' | 'unknown'
+
 const WINDOW_MS = 60_000
+/** One address may be wrong about two clients to the end, in a fifth of the time: its work comes in small portions. */
+const ADDRESS_FACTOR = 2
+const ADDRESS_WINDOW_MS = WINDOW_MS / 5
+/** So that one address cannot take all places in the line for argon2. */
+const MAX_UNDER_WAY = 32
 const MAX_COUNTERS = 100_000
 
+type Window = { windowMs: number; max: number }
 type Counter = { startedAtMs: number; failures: number }
 
 /**
- * How often somebody may be wrong within a minute: `maxFailuresPerMinute` for one client or user from one address, ten
- * times that from one address for all together. Kept in memory, of bounded size, for this process.
+ * How often somebody may be wrong: `maxFailuresPerMinute` about one client or user from one address, and ten times that
+ * from one address about all together. What is under way counts as a failure for the former, so that many at once
+ * are no more than many in turn. Kept in memory, of bounded size, for this process.
  */
 export function createGuessLimits(clock: Clock, maxFailuresPerMinute: number): GuessLimits {
   const counters = new LRUCache<string, Counter>({ max: MAX_COUNTERS })
+  const underWay = new Map<string, number>()
+  const ofOne = { windowMs: WINDOW_MS, max: maxFailuresPerMinute }
+  const ofAnyone = {
+    windowMs: ADDRESS_WINDOW_MS,
+    max: maxFailuresPerMinute * ADDRESS_FACTOR,
+  }
 
-  const counterOf = (key: string): Counter => {
+  const openCounter = (key: string, { windowMs, max }: Window): Counter => {
     const known = counters.get(key)
-    if (known !== undefined && clock() - known.startedAtMs < WINDOW_MS) return known
-    const fresh = { startedAtMs: clock(), failures: 0 }
-    counters.set(key, fresh)
-    return fresh
+    const isOpen = known !== undefined && clock() - known.startedAtMs < windowMs
+    const counter = isOpen ? known : { startedAtMs: clock(), failures: 0 }
+    if (counter.failures >= max) {
+      throw tooMany(counter.startedAtMs + windowMs - clock())
+    }
+    if (!isOpen) counters.set(key, counter)
+    return counter
   }
 
   return {
-    count: (who, address) => {
+    begin: (who, address) => {
       const origin = originOf(address)
-      const limits: [Counter, number][] = [
-        [counterOf(`${origin} ${who}`), maxFailuresPerMinute],
-        [counterOf(origin), maxFailuresPerMinute * ADDRESS_FACTOR],
-      ]
-      const waitsMs = limits
-        .filter(([{ failures }, max]) => failures >= max)
-        .map(([{ startedAtMs }]) => startedAtMs + WINDOW_MS - clock())
-      if (waitsMs.length > 0) throw tooMany(Math.max(...waitsMs))
-      for (const [counter] of limits) counter.failures += 1
-      return () => {
-        for (const [counter] of limits) counter.failures -= 1
+      const running = underWay.get(origin) ?? 0
+      if (running >= MAX_UNDER_WAY) throw tooMany(1000)
+      const ofAddress = openCounter(origin, ofAnyone)
+      const ofClient = openCounter(`${origin} ${who}`, ofOne)
+      ofClient.failures += 1
+      underWay.set(origin, running + 1)
+      return (outcome) => {
+        const others = (underWay.get(origin) ?? 1) - 1
+        if (others > 0) underWay.set(origin, others)
+        else underWay.delete(origin)
+        if (outcome === 'wrong') ofAddress.failures += 1
+        else ofClient.failures -= 1
       }
     },
   }
