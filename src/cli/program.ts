@@ -6,8 +6,9 @@ import { ocrCommand } from './ocr-command.ts'
 import { serveCommands } from './serve-commands.ts'
 import { tokenCommands } from './token-commands.ts'
 
-/** Runs the command of this process's arguments and sets its exit code. */
+/** Runs the command of this process's arguments and exits with its code when it fails. */
 export async function run(): Promise<void> {
+  process.stdout.on('error', stopWithoutReader)
   const program = new Command('gatehouse')
     .description('Token issuer and verifying proxy for HunyuanOCR and other self-hosted OCR models')
     .option('--config <file>', 'YAML configuration file (or GATEHOUSE_CONFIG)')
@@ -25,6 +26,13 @@ export async function run(): Promise<void> {
   try {
     await program.parseAsync()
   } catch (error) {
-    process.exitCode = reportError(error, process.stderr)
+    // What has started by then (a first listener, say) must not keep a failed command alive.
+    process.exit(reportError(error, process.stderr))
   }
+}
+
+/** `gatehouse … | head` has read enough: that is no failure. */
+function stopWithoutReader(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(0)
+  throw error
 }

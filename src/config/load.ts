@@ -37,7 +37,7 @@ export function loadConfig(options: LoadOptions = {}): LoadResult {
   const fromFlags = readFlags(settings, options.set ?? [], problems)
 
   const merged = structuredClone(file)
-  for (const [path, value] of [...fromEnv, ...fromFlags]) assign(merged, path.split('.'), value)
+  for (const [path, value] of [...fromEnv, ...fromFlags]) assign(merged, path, value)
 
   const parsed = configSchema.safeParse(merged)
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap(describeIssue))
@@ -55,7 +55,7 @@ const isTree = (value: unknown): value is Tree => treeSchema.safeParse(value).su
 function readConfigFile(path: string | undefined, problems: string[]): Tree {
   if (path === undefined) return {}
   try {
-    const content: unknown = parseYaml(readFileSync(path, 'utf8')) ?? {}
+    const content: unknown = parseYaml(readFileSync(path, 'utf8'), { logLevel: 'error' }) ?? {}
     if (isTree(content)) return content
     problems.push(`${path}: must be a mapping of settings`)
   } catch (error) {
@@ -119,16 +119,15 @@ function readFlags(
   return values
 }
 
-function assign(tree: Tree, [head, ...rest]: readonly string[], value: unknown): void {
-  if (head === undefined) return
+function assign(tree: Tree, path: string, value: unknown): void {
+  const [section = '', ...rest] = path.split('.')
   if (rest.length === 0) {
-    tree[head] = value
+    tree[section] = value
     return
   }
-  const child = tree[head]
-  const branch: Tree = isTree(child) ? child : {}
-  tree[head] = branch
-  assign(branch, rest, value)
+  const branch = (tree[section] ??= {})
+  // What stands in the place of a section is left there, for the schema to find.
+  if (isTree(branch)) assign(branch, rest.join('.'), value)
 }
 
 function isGiven(tree: unknown, path: string): boolean {

@@ -8,11 +8,11 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, BlockList } from 'node:net'
-import type { Duplex } from 'node:stream'
-import { AppError, ConfigError, ERRORS, type ErrorCode } from './errors.ts'
+import { AppError, ConfigError } from './errors.ts'
 import { formatListenAddress, type ListenAddress } from './listen-address.ts'
 import type { Log } from './log.ts'
-import { sendProblem, toProblem } from './problem.ts'
+import { sendProblem } from './problem.ts'
+import { refuseWhatIsNoRequest } from './refused-connection.ts'
 
 export type HttpServerOptions = {
   /** The setting that says where it listens, such as `proxy.listen`: its name in the log and in start errors. */
@@ -73,22 +73,40 @@ function createListener(options: HttpServerOptions): Server {
     requestTimeout: (options.requestTimeoutSeconds ?? REQUEST_TIMEOUT_SECONDS) * 1000,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_SECONDS * 1000,
     connectionsCheckingInterval: 1000,
+    // Node's own answer would be none of ours.
+    requireHostHeader: false,
   }
-  const handle = options.terminators
-    ? refuseUnlessTerminated(options.handle, options.terminators)
-    : options.handle
+  const handle = refuseWithoutHost(
+    options.terminators
+      ? refuseUnlessTerminated(options.handle, options.terminators)
+      : options.handle,
+  )
   const server = options.tls
     ? createTlsServer({ ...http, ...options.tls, minVersion: 'TLSv1.2' }, handle)
     : createServer(http, handle)
-  if (options.sendsContinue === 'handler') server.on('checkContinue', handle)
-  server.on('clientError', (error, socket) => refuseBrokenRequest(error, socket))
-  server.on('upgrade', (_req: IncomingMessage, socket: Duplex) =>
-    refuseRaw(socket, new AppError('malformed_request', 'Protocol upgrades are not supported.')),
+  if (options.sendsContinue === 'handler') {
+    server.on('checkContinue', (req, res) => server.emit('request', req, res))
+  }
+  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) =>
+    sendProblem(
+      res,
+      new AppError('expectation_failed', 'Only 100-continue is known.'),
+      randomUUID(),
+    ),
   )
-  server.on('connect', (_req: IncomingMessage, socket: Duplex) =>
-    refuseRaw(socket, new AppError('method_not_allowed', 'CONNECT is not supported.')),
-  )
+  refuseWhatIsNoRequest(server, MAX_HEADER_BYTES)
   return server
+}
+
+/** RFC 9112 §3.2: HTTP/1.1 names its host. */
+function refuseWithoutHost(handle: RequestListener): RequestListener {
+  return (req: IncomingMessage, res: ServerResponse) => {
+    if (req.headers.host !== undefined || req.httpVersion !== '1.1') return handle(req, res)
+    const refusal = new AppError('malformed_request', 'The Host header is missing.', {
+      headers: { connection: 'close' },
+    })
+    return sendProblem(res, refusal, randomUUID())
+  }
 }
 
 function refuseUnlessTerminated(handle: RequestListener, terminators: BlockList): RequestListener {
@@ -101,48 +119,6 @@ function refuseUnlessTerminated(handle: RequestListener, terminators: BlockList)
     })
     return sendProblem(res, refusal, randomUUID())
   }
-}
-
-/** What Node's parser or its time-outs refuse, before there is a request to answer. */
-function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [code, detail] = brokenRequest(error.code)
-  refuseRaw(socket, new AppError(code, detail))
-}
-
-function brokenRequest(nodeCode: string | undefined): [ErrorCode, string] {
-  switch (nodeCode) {
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return ['request_timeout', 'The request did not arrive in time.']
-    case 'HPE_HEADER_OVERFLOW':
-      return [
-        'header_fields_too_large',
-        `Request headers are limited to ${MAX_HEADER_BYTES} bytes.`,
-      ]
-    default:
-      return ['malformed_request', 'The request is not valid HTTP/1.1.']
-  }
-}
-
-/** Writes a problem onto a bare socket and closes it. */
-function refuseRaw(socket: Duplex, error: AppError): void {
-  const requestId = randomUUID()
-  const body = JSON.stringify(toProblem(error, requestId))
-  socket.end(
-    [
-      `HTTP/1.1 ${error.status} ${ERRORS[error.code].title}`,
-      'Content-Type: application/problem+json',
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      `X-Request-Id: ${requestId}`,
-      'Cache-Control: no-store',
-      'Connection: close',
-      '',
-      body,
-    ].join('\r\n'),
-  )
 }
 
 async function drain(server: Server, seconds: number): Promise<void> {

@@ -52,6 +52,7 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
       messageKey: 'message',
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: (error: unknown) => describeError(error) },
     },
     destination ?? buffered,
   )
@@ -70,15 +71,18 @@ function pickFields(fields: LogFields): Record<string, unknown> {
     const value = fields[field]
     if (value !== undefined) picked[field] = value
   }
-  if (fields.err !== undefined) picked['err'] = describeError(fields.err)
+  if (fields.err !== undefined) picked['err'] = fields.err
   return picked
 }
+
+/** How far a chain of causes is followed; one may be its own cause. */
+const MAX_CAUSES = 4
 
 /**
  * What of an error is safe to keep. A message is only kept from our own errors and from system errors (those with a
  * `code`): a parser's message quotes its input, which may be somebody's document.
  */
-function describeError(error: unknown): Record<string, unknown> {
+function describeError(error: unknown, depth = 0): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   const isOurs = error instanceof AppError || error instanceof ConfigError
@@ -86,7 +90,17 @@ function describeError(error: unknown): Record<string, unknown> {
     type: error.name,
     ...(code === undefined ? {} : { code }),
     ...(isOurs || code !== undefined ? { message: error.message } : {}),
-    stack: error.stack?.split('\n').filter((line) => line.startsWith('    at ')),
-    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+    stack: framesOf(error),
+    ...(error.cause === undefined || depth >= MAX_CAUSES
+      ? {}
+      : { cause: describeError(error.cause, depth + 1) }),
   }
+}
+
+/** The frames of the stack without the message before them, whose lines may look like frames. */
+function framesOf({ stack = '', message }: Error): string[] {
+  const messageAt = stack.indexOf(message)
+  if (messageAt === -1) return []
+  const frames = stack.slice(messageAt + message.length).split('\n')
+  return frames.filter((line) => line.startsWith('    at '))
 }

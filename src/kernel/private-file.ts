@@ -7,7 +7,12 @@ import { ConfigError } from './errors.ts'
 /** Replaces the file as a whole (written beside it, synced, renamed), readable by its owner alone (0600). */
 export async function writePrivateFile(path: string, content: string): Promise<void> {
   const draft = await writeDraft(path, content)
-  await rename(draft, path)
+  try {
+    await rename(draft, path)
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
+  }
   await syncFolder(dirname(path))
 }
 

@@ -74,6 +74,9 @@ async function parseRing(path: string, text: string): Promise<Ring> {
   if (keys.filter((key) => key.state === 'active').length !== 1) {
     throw damaged(path, 'it must hold exactly one active key')
   }
+  if (new Set(keys.map(({ kid }) => kid)).size !== keys.length) {
+    throw damaged(path, 'it holds a key twice')
+  }
   for (const key of keys) {
     const isItsOwn = key.state === 'retiring' || key.privateJwk.n === key.publicJwk.n
     if (!isItsOwn || (await calculateJwkThumbprint(key.publicJwk)) !== key.kid) {

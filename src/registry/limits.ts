@@ -9,7 +9,6 @@ export const limitSetSchema = z.strictObject({
   daily_requests: count.optional(),
   daily_tokens: count.optional(),
 })
-export type LimitSet = z.infer<typeof limitSetSchema>
 
 /**
  * The limits of a tenant: for itself as a whole, for each client and each subject that has none of its own, and its

@@ -14,7 +14,6 @@ export const limitSetSchema = z.object({
   daily_requests: z.int().positive().optional(),
   daily_tokens: z.int().positive().optional(),
 })
-export type LimitSet = z.infer<typeof limitSetSchema>
 
 /** The `limits` claim: a set each for the subject, its client and its tenant, and the tenant's share of the queue. */
 export const limitsClaimSchema = z.object({

@@ -1,0 +1,132 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { findConflicts } from '../../src/config/conflicts.ts'
+import { configSchema } from '../../src/config/schema.ts'
+
+type Input = Parameters<typeof configSchema.parse>[0]
+
+/** The conflicts of a configuration that is valid setting by setting. */
+const conflictsOf = (input: Input) => findConflicts(configSchema.parse(input))
+
+const TLS = { cert: 'cert.pem', key: 'key.pem' }
+const LISTENERS = ['issuer', 'admin', 'proxy'] as const
+
+test('the defaults agree with each other', () => {
+  expect(conflictsOf({})).toEqual([])
+})
+
+describe('a listener off loopback', () => {
+  const offLoopback = fc.oneof(
+    fc.ipV4().filter((address) => !address.startsWith('127.')),
+    fc.constantFrom('0.0.0.0', '[::]', '[fd00::1]', '[::ffff:10.0.0.1]', 'gatehouse', 'a.example'),
+  )
+
+  test.each(LISTENERS)('is always refused without TLS or a trusted terminator: %s', (role) => {
+    fc.assert(
+      fc.property(offLoopback, fc.integer({ min: 0, max: 65_535 }), (host, port) => {
+        const listen = `${host}:${port}`
+        expect(conflictsOf({ [role]: { listen } })).toEqual([
+          `${role}.listen: off loopback it needs ${role}.tls or trustedProxies`,
+        ])
+        expect(conflictsOf({ [role]: { listen, tls: TLS } })).toEqual([])
+        expect(conflictsOf({ [role]: { listen }, trustedProxies: ['10.0.0.1'] })).toEqual([])
+      }),
+    )
+  })
+
+  test.each(LISTENERS)('is not helped by the certificate of another role: %s', (role) => {
+    const others = LISTENERS.filter((other) => other !== role)
+    const input = Object.fromEntries(others.map((other) => [other, { tls: TLS }]))
+    expect(conflictsOf({ ...input, [role]: { listen: '0.0.0.0:1' } })).toHaveLength(1)
+  })
+
+  test('is fine on the loopback in every spelling', () => {
+    for (const host of ['127.0.0.1', '127.255.0.9', 'localhost', '[::1]']) {
+      const listen = `${host}:0`
+      expect(conflictsOf({ issuer: { listen }, admin: { listen }, proxy: { listen } })).toEqual([])
+    }
+  })
+
+  test('is fine without TLS when it is an ops listener, which holds no secret', () => {
+    expect(
+      conflictsOf({ issuer: { opsListen: '0.0.0.0:1' }, proxy: { opsListen: '[::]:2' } }),
+    ).toEqual([])
+  })
+})
+
+describe('a URL without TLS', () => {
+  test.each([
+    ['issuer.url', { issuer: { url: 'http://auth.example' } }],
+    ['issuer.url', { issuer: { url: 'http://10.0.0.1:9000' } }],
+    ['issuer.url', { issuer: { url: 'http://127.evil.example' } }],
+    ['proxy.url', { proxy: { url: 'http://ocr.example:8080' } }],
+    ['proxy.jwksUrl', { proxy: { jwksUrl: 'http://auth.example/jwks' } }],
+  ])('is refused off loopback: %s in %j', (setting, input) => {
+    expect(conflictsOf(input)).toEqual([`${setting}: must be https, as it is not on loopback`])
+  })
+
+  test.each([
+    { issuer: { url: 'http://localhost:1' } },
+    { issuer: { url: 'http://127.9.9.9:1' } },
+    { issuer: { url: 'http://[::1]:1' } },
+    { proxy: { jwksUrl: 'http://localhost/jwks' } },
+    { proxy: { upstreams: ['http://gpu-1:8000'] } },
+    { issuer: { url: 'https://auth.example' }, proxy: { url: 'https://ocr.example' } },
+  ])('is fine on loopback and to the model server: %j', (input) => {
+    expect(conflictsOf(input)).toEqual([])
+  })
+
+  test('is not excused by a certificate or a trusted terminator', () => {
+    const input = { issuer: { url: 'http://auth.example', tls: TLS }, trustedProxies: ['10.0.0.1'] }
+    expect(conflictsOf(input)).toHaveLength(1)
+  })
+})
+
+describe('half a certificate', () => {
+  test.each(LISTENERS)('is refused, whichever half: %s', (role) => {
+    const expected = [`${role}.tls: needs both cert and key`]
+    expect(conflictsOf({ [role]: { tls: { cert: 'cert.pem' } } })).toEqual(expected)
+    expect(conflictsOf({ [role]: { tls: { key: 'key.pem' } } })).toEqual(expected)
+    expect(conflictsOf({ [role]: { tls: TLS } })).toEqual([])
+  })
+})
+
+describe('what this version does not have', () => {
+  const tls = { ...TLS, clientCa: 'ca.pem' }
+
+  test.each([
+    ['redis.url', { redis: { url: 'redis://localhost' } }],
+    ['keys.encryptionKey', { keys: { encryptionKey: 'a2V5' } }],
+    ['issuer.tls.clientCa', { issuer: { tls } }],
+    ['admin.tls.clientCa', { admin: { tls } }],
+    ['proxy.tls.clientCa', { proxy: { tls } }],
+    ['proxy.forwardAuth', { proxy: { forwardAuth: true } }],
+    ['proxy.cors.origins', { proxy: { cors: { origins: ['https://a.example'] } } }],
+    ['proxy.workers', { proxy: { workers: 2 } }],
+    ['proxy.clientId', { proxy: { clientId: 'proxy-1' } }],
+    ['proxy.clientKeyFile', { proxy: { clientKeyFile: 'proxy-1.jwk' } }],
+    ['limits.defaults', { limits: { defaults: { rpm: 1 } } }],
+  ])('is refused rather than ignored: %s', (setting, input) => {
+    expect(conflictsOf(input)).toEqual([`${setting}: not available in this version`])
+  })
+
+  test('may be spelt out as absent', () => {
+    expect(
+      conflictsOf({ proxy: { forwardAuth: false, cors: { origins: [] }, workers: 1 } }),
+    ).toEqual([])
+  })
+})
+
+test('all conflicts are told at once', () => {
+  const conflicts = conflictsOf({
+    issuer: { url: 'http://auth.example', listen: '0.0.0.0:1' },
+    admin: { tls: { cert: 'cert.pem' } },
+    proxy: { url: 'http://ocr.example' },
+  })
+  expect(conflicts.map((conflict) => conflict.slice(0, conflict.indexOf(':')))).toEqual([
+    'issuer.url',
+    'proxy.url',
+    'issuer.listen',
+    'admin.tls',
+  ])
+})
