@@ -15,56 +15,69 @@ export type GuessLimits = {
 export type Outcome = 'right' | 'wrong' | 'unknown'
 
 const WINDOW_MS = 60_000
-/** One address may be wrong about two clients to the end, in a fifth of the time: its work comes in small portions. */
-const ADDRESS_FACTOR = 2
-const ADDRESS_WINDOW_MS = WINDOW_MS / 5
+/** From one address about all together: so many times what it may be wrong about one, at once and per minute. */
+const ADDRESS_BURST_FACTOR = 5
+const ADDRESS_RATE_FACTOR = 10
 /** So that one address cannot take all places in the line for argon2. */
 const MAX_UNDER_WAY = 32
-const MAX_COUNTERS = 100_000
+const MAX_REMEMBERED = 100_000
 
-type Window = { windowMs: number; max: number }
-type Counter = { startedAtMs: number; failures: number }
+type Window = { startedAtMs: number; failures: number }
+/** A leaky bucket: `level` is how many failures were in it at `atMs`. */
+type Bucket = { atMs: number; level: number }
 
 /**
- * How often somebody may be wrong: `maxFailuresPerMinute` about one client or user from one address, and ten times that
- * from one address about all together. What is under way counts as a failure for the former, so that many at once
- * are no more than many in turn. Kept in memory, of bounded size, for this process.
+ * How often somebody may be wrong: `maxFailuresPerMinute` about one client or user from one address, where what is under
+ * way counts as a failure, so that many at once are no more than many in turn. And ten times that from one address about
+ * all together, steadily, so that the work comes in small portions and a neighbour soon has a turn. Kept in memory, of
+ * bounded size, for this process.
  */
 export function createGuessLimits(clock: Clock, maxFailuresPerMinute: number): GuessLimits {
-  const counters = new LRUCache<string, Counter>({ max: MAX_COUNTERS })
+  const windows = new LRUCache<string, Window>({ max: MAX_REMEMBERED })
+  const buckets = new LRUCache<string, Bucket>({ max: MAX_REMEMBERED })
   const underWay = new Map<string, number>()
-  const ofOne = { windowMs: WINDOW_MS, max: maxFailuresPerMinute }
-  const ofAnyone = {
-    windowMs: ADDRESS_WINDOW_MS,
-    max: maxFailuresPerMinute * ADDRESS_FACTOR,
+  const burst = maxFailuresPerMinute * ADDRESS_BURST_FACTOR
+  const leakPerMs = (maxFailuresPerMinute * ADDRESS_RATE_FACTOR) / WINDOW_MS
+
+  const openWindow = (key: string): Window => {
+    const known = windows.get(key)
+    if (known === undefined || clock() - known.startedAtMs >= WINDOW_MS) {
+      const fresh = { startedAtMs: clock(), failures: 0 }
+      windows.set(key, fresh)
+      return fresh
+    }
+    if (known.failures < maxFailuresPerMinute) return known
+    throw tooMany(known.startedAtMs + WINDOW_MS - clock())
   }
 
-  const openCounter = (key: string, { windowMs, max }: Window): Counter => {
-    const known = counters.get(key)
-    const isOpen = known !== undefined && clock() - known.startedAtMs < windowMs
-    const counter = isOpen ? known : { startedAtMs: clock(), failures: 0 }
-    if (counter.failures >= max) {
-      throw tooMany(counter.startedAtMs + windowMs - clock())
-    }
-    if (!isOpen) counters.set(key, counter)
-    return counter
+  const levelOf = (origin: string): number => {
+    const { atMs, level } = buckets.get(origin) ?? { atMs: 0, level: 0 }
+    return Math.max(0, level - (clock() - atMs) * leakPerMs)
+  }
+
+  const requireRoom = (origin: string): void => {
+    if ((underWay.get(origin) ?? 0) >= MAX_UNDER_WAY) throw tooMany(1000)
+    const excess = levelOf(origin) + 1 - burst
+    if (excess > 0) throw tooMany(excess / leakPerMs)
+  }
+
+  const track = (origin: string, change: 1 | -1): void => {
+    const running = (underWay.get(origin) ?? 0) + change
+    if (running > 0) underWay.set(origin, running)
+    else underWay.delete(origin)
   }
 
   return {
     begin: (who, address) => {
       const origin = originOf(address)
-      const running = underWay.get(origin) ?? 0
-      if (running >= MAX_UNDER_WAY) throw tooMany(1000)
-      const ofAddress = openCounter(origin, ofAnyone)
-      const ofClient = openCounter(`${origin} ${who}`, ofOne)
-      ofClient.failures += 1
-      underWay.set(origin, running + 1)
+      requireRoom(origin)
+      const window = openWindow(`${origin} ${who}`)
+      window.failures += 1
+      track(origin, 1)
       return (outcome) => {
-        const others = (underWay.get(origin) ?? 1) - 1
-        if (others > 0) underWay.set(origin, others)
-        else underWay.delete(origin)
-        if (outcome === 'wrong') ofAddress.failures += 1
-        else ofClient.failures -= 1
+        track(origin, -1)
+        if (outcome !== 'wrong') window.failures -= 1
+        else buckets.set(origin, { atMs: clock(), level: levelOf(origin) + 1 })
       }
     },
   }

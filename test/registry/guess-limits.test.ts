@@ -40,12 +40,16 @@ describe('wrong guesses', () => {
     expect(passedOf(1, () => ['robot', '192.0.2.2'])).toBe(1)
   })
 
-  test('about ever more clients from one address come in portions', () => {
-    const anyone = (index: number): [string, string] => [`robot-${index}`, '192.0.2.1']
+  test('about ever more clients from one address come in small portions', () => {
+    const anyone = (index: number): [string, string] => [`robot-${time.now}-${index}`, '192.0.2.1']
+    expect(passedOf(100, anyone)).toBe(15)
+    expect(() => limits.begin('robot', '192.0.2.1')).toThrow(
+      expect.objectContaining({ code: 'rate_limited', headers: { 'retry-after': '2' } }),
+    )
     let passed = 0
     for (let second = 0; second < 60; second += 1) {
-      passed += passedOf(100, (index) => anyone(second * 100 + index))
       time.now += 1000
+      passed += passedOf(100, anyone)
     }
     expect(passed).toBe(30)
   })
