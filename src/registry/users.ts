@@ -37,6 +37,7 @@ export type UsersOptions = {
   revokeAround: RevokeAround
 }
 
+/** The life of a user, and the check of the password. */
 export function createUsers(options: UsersOptions): Users {
   const { store, clock, pool, limits, records, tenants, revokeAround } = options
 
