@@ -44,7 +44,6 @@ export type Log = {
  * `time` is RFC 3339 in UTC, durations are in milliseconds.
  */
 export function createLog(level: LogLevel, destination?: DestinationStream): Log {
-  const buffered = pino.destination({ dest: 2, sync: false, minLength: 4096, periodicFlush: 200 })
   const logger = pino(
     {
       level,
@@ -54,7 +53,7 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => describeError(error) },
     },
-    destination ?? buffered,
+    destination ?? pino.destination({ dest: 2, sync: false, minLength: 4096, periodicFlush: 200 }),
   )
   return {
     debug: (fields, message) => logger.debug(pickFields(fields), message),
@@ -78,9 +77,12 @@ function pickFields(fields: LogFields): Record<string, unknown> {
 /** How far a chain of causes is followed; one may be its own cause. */
 const MAX_CAUSES = 4
 
+/** Codes of the operating system, of TLS and of undici: their messages name addresses and paths, never content. */
+const SYSTEM_CODE = /^(?:E[A-Z0-9]+|ERR_TLS_\w+|\w*CERT\w*|UND_ERR_\w+)$/
+
 /**
- * What of an error is safe to keep. A message is only kept from our own errors and from system errors (those with a
- * `code`): a parser's message quotes its input, which may be somebody's document.
+ * What of an error is safe to keep. A message is only kept from our own errors and from system errors: a parser's
+ * message quotes its input, which may be somebody's document.
  */
 function describeError(error: unknown, depth = 0): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error }
@@ -89,7 +91,7 @@ function describeError(error: unknown, depth = 0): Record<string, unknown> {
   return {
     type: error.name,
     ...(code === undefined ? {} : { code }),
-    ...(isOurs || code !== undefined ? { message: error.message } : {}),
+    ...(isOurs || SYSTEM_CODE.test(code ?? '') ? { message: error.message } : {}),
     stack: framesOf(error),
     ...(error.cause === undefined || depth >= MAX_CAUSES
       ? {}
