@@ -2,10 +2,14 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { Config } from '../config/schema.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
-import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
+import { readPrivateFile, writePrivateFile } from '../kernel/private-file.ts'
 import type { ClientRegistry } from '../registry/client-files.ts'
 
-const credentialsSchema = z.object({ client_id: z.string(), client_secret: z.string() })
+const credentialsSchema = z.object({
+  issuer: z.string(),
+  client_id: z.string(),
+  client_secret: z.string(),
+})
 export type ClientCredentials = z.infer<typeof credentialsSchema>
 
 const pathOf = ({ dataDir }: Config): string => join(dataDir, 'demo-client.json')
@@ -20,12 +24,18 @@ export async function ensureDemoClient(config: Config, clients: ClientRegistry):
   if ((await readDemoClient(config)) !== undefined) return true
   const created = await clients.create({ name: 'Demo client of this machine' })
   if (created === undefined) return false
-  const credentials = { client_id: created.client.client_id, client_secret: created.clientSecret }
-  await createPrivateFile(pathOf(config), JSON.stringify(credentials, null, 2))
+  const credentials = {
+    issuer: issuer.url,
+    client_id: created.client.client_id,
+    client_secret: created.clientSecret,
+  }
+  await writePrivateFile(pathOf(config), JSON.stringify(credentials, null, 2))
   return true
 }
 
+/** The demo client, unless it belongs to another issuer, which must not get to see its secret. */
 export async function readDemoClient(config: Config): Promise<ClientCredentials | undefined> {
   const text = await readPrivateFile(pathOf(config))
-  return text === undefined ? undefined : credentialsSchema.parse(JSON.parse(text))
+  const credentials = text === undefined ? undefined : credentialsSchema.parse(JSON.parse(text))
+  return credentials?.issuer === config.issuer.url ? credentials : undefined
 }

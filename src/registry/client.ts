@@ -1,13 +1,16 @@
 import { z } from 'zod'
 
 /** RFC 6749 §2.2 lets a server choose; these need no escaping in URLs, Basic credentials or file names. */
-export const clientIdSchema = z.string().regex(/^[A-Za-z0-9._~-]{1,128}$/)
+export const clientIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9._~-]{1,128}$/, 'must be 1 to 128 of A-Z a-z 0-9 . _ ~ -')
 
+const limit = z.int('must be a whole number').positive('must be above 0').optional()
 const limitSetSchema = z.strictObject({
-  rpm: z.int().positive().optional(),
-  concurrency: z.int().positive().optional(),
-  daily_requests: z.int().positive().optional(),
-  daily_tokens: z.int().positive().optional(),
+  rpm: limit,
+  concurrency: limit,
+  daily_requests: limit,
+  daily_tokens: limit,
 })
 
 /** What may be asked for when a client is made; the names are those of RFC 7591 §2. */
@@ -19,9 +22,15 @@ export const newClientSchema = z.strictObject({
     .string()
     .regex(/^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$/)
     .default('ocr_api_access'),
-  grant_types: z.array(z.literal('client_credentials')).min(1).default(['client_credentials']),
+  grant_types: z
+    .array(z.literal('client_credentials', 'only client_credentials is offered in this version'))
+    .min(1)
+    .default(['client_credentials']),
   token_endpoint_auth_method: z
-    .enum(['client_secret_basic', 'client_secret_post'])
+    .enum(
+      ['client_secret_basic', 'client_secret_post'],
+      'must be client_secret_basic or client_secret_post',
+    )
     .default('client_secret_basic'),
   limits: limitSetSchema.optional(),
 })
