@@ -36,11 +36,14 @@ export function clientCommands(program: Command): void {
     .option('--scope <scopes>', 'scopes that it may ask for (default: ocr_api_access)')
     .option('--grant <grants>', 'client_credentials, the only grant in this version')
     .option('--auth-method <method>', 'client_secret_basic (default) or client_secret_post')
-    .option('--limits <limits>', 'limits of the client as a whole: rpm=60,concurrency=4,…')
+    .option(
+      '--limits <limits>',
+      'of the client as a whole: rpm=60,concurrency=4,daily_requests=N,daily_tokens=N',
+    )
     .option('--json', 'one JSON document')
     .addHelpText(
       'after',
-      '\nExample:\n  gatehouse clients create --name "Invoice robot" --limits rpm=60',
+      '\nExample:\n  npm run -s gatehouse -- clients create --name "Invoice robot" --limits rpm=60',
     )
     .action(async (_options, command: Command) => {
       const options = createOptions.parse(command.opts())

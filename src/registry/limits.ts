@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-const count = z.int().positive()
+const count = z.int('must be a whole number').positive('must be above 0')
 
 /** What one caller may use: requests per minute, concurrent requests, requests and model tokens per UTC day. */
 export const limitSetSchema = z.strictObject({
