@@ -10,12 +10,27 @@ export async function request(
   try {
     return await fetch(url, init)
   } catch (cause) {
-    throw new CliError(`the ${what} at ${new URL(url).origin} cannot be reached`, {
+    const at = `the ${what} at ${new URL(url).origin}`
+    if (isDistrust(cause)) {
+      throw new CliError(`the certificate of ${at} is not trusted`, {
+        hint: 'if it is your own CA: NODE_EXTRA_CA_CERTS=ca.pem',
+        exitCode: EXIT.unreachable,
+        cause,
+      })
+    }
+    throw new CliError(`${at} cannot be reached`, {
       hint: 'is Gatehouse running? start it with: npm start',
       exitCode: EXIT.unreachable,
       cause,
     })
   }
+}
+
+/** Node's codes for a certificate that does not lead to a trusted one. */
+function isDistrust(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)
 }
 
 const metadataSchema = z.object({ token_endpoint: z.url() })

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { configJsonSchema, listSettings } from '../config/settings.ts'
+import { listenerOf } from './listener.ts'
 import { settingsOf } from './settings-of.ts'
 
 export function configCommands(program: Command): void {
@@ -9,7 +10,9 @@ export function configCommands(program: Command): void {
     .command('check')
     .description('list every problem of the configuration, without starting anything')
     .action((_options, command: Command) => {
-      const { warnings } = settingsOf(command)
+      const { config, warnings } = settingsOf(command)
+      listenerOf(config, 'issuer')
+      listenerOf(config, 'proxy')
       for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
       process.stdout.write('The configuration is good.\n')
     })

@@ -149,7 +149,7 @@ function listenError(
     case 'EADDRINUSE':
       return new ConfigError(
         [`${name}: cannot use ${at}, something else listens there`],
-        `stop the other program (is Gatehouse already running?) or set ${name} to another port`,
+        `stop the other program (is Gatehouse already running?) or choose another port for ${name} (and its url)`,
       )
     case 'EACCES':
       return new ConfigError([`${name}: may not use ${at}, permission denied`])

@@ -57,7 +57,15 @@ function opsHandler({ registry, readiness, log }: OpsServerOptions): RequestList
 }
 
 function runChecks(checks: ReadinessChecks): Record<string, CheckResult> {
-  return Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, check()]))
+  return Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, runCheck(check)]))
+}
+
+function runCheck(check: () => CheckResult): CheckResult {
+  try {
+    return check()
+  } catch {
+    return { status: 'unavailable', detail: 'the check itself failed' }
+  }
 }
 
 function sendHealth(res: ServerResponse, checks: Record<string, CheckResult>): void {

@@ -17,6 +17,8 @@ export type Call = {
   caller: Caller | undefined
   upstream: string | undefined
   refusal: AppError | undefined
+  /** Whether the failure came in the middle of an answer that had been allowed. */
+  hasBrokenOff: boolean
 }
 
 export function openCall(req: IncomingMessage, res: ServerResponse): Call {
@@ -30,6 +32,7 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     caller: undefined,
     upstream: undefined,
     refusal: undefined,
+    hasBrokenOff: false,
   }
 }
 
@@ -47,8 +50,8 @@ export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
     {
       event: 'proxy.call',
       request_id: call.requestId,
-      decision: refusal === undefined ? 'allow' : 'deny',
-      reason: refusal?.reason ?? outcome,
+      decision: refusal === undefined || call.hasBrokenOff ? 'allow' : 'deny',
+      reason: call.hasBrokenOff ? 'upstream_broke_off' : (refusal?.reason ?? outcome),
       tenant_id: token?.tenantId,
       client_id: token?.clientId,
       sub: token?.subject,

@@ -119,6 +119,11 @@ function translate(error: Error): AppError {
       return new AppError('upstream_timeout', 'The model server did not answer in time.', {
         cause: error,
       })
+    case 'EAI_AGAIN':
+    case 'ECONNREFUSED':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'ENOTFOUND':
     case 'UND_ERR_CONNECT_TIMEOUT':
       return new AppError('upstream_unreachable', 'The model server cannot be reached.', {
         cause: error,

@@ -90,8 +90,8 @@ function upstreamHeaders(proxy: Proxy, call: Call, headers: RequestHeaders): str
 
 /** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
 function newTraceparent(): string {
-  const traceId = randomUUID().replaceAll('-', '')
-  return `00-${traceId}-${randomUUID().replaceAll('-', '').slice(0, 16)}-00`
+  const random = randomUUID().replaceAll('-', '')
+  return `00-${random}-${random.slice(16)}-00`
 }
 
 function sendOwnDocument(proxy: Proxy, requestId: string, res: ServerResponse): void {
@@ -112,6 +112,7 @@ function refuse(proxy: Proxy, call: Call, error: unknown): void {
   if (error instanceof ClientGone || res.closed) return
   const refusal = toAppError(error)
   call.refusal = refusal
+  call.hasBrokenOff = res.headersSent
   if (refusal instanceof AuthError) {
     const metadataUrl = `${proxy.url}${RESOURCE_METADATA_PATH}`
     res.setHeader('www-authenticate', bearerChallenge(refusal, metadataUrl))

@@ -63,7 +63,10 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
       hasLastAttemptFailed = false
     } catch (error) {
       hasLastAttemptFailed = true
-      log.warn({ event: 'jwks.fetch_failed', err: error }, 'cannot fetch the JWKS')
+      log.warn(
+        { event: 'jwks.fetch_failed', url: options.jwksUrl ?? options.issuer, err: error },
+        'cannot fetch the JWKS',
+      )
     } finally {
       running = undefined
     }

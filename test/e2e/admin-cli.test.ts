@@ -208,7 +208,7 @@ describe('for people', () => {
   ])('%s %s --help has an example', async (...args) => {
     const { code, stdout } = await runCommand([...args, '--help'])
     expect(code).toBe(0)
-    expect(stdout).toMatch(new RegExp(`Example:\n  gatehouse ${args.join(' ')}`))
+    expect(stdout).toMatch(new RegExp(`Example:\n  npm run -s gatehouse -- ${args.join(' ')}`))
   })
 
   test.each(['bash', 'zsh', 'fish'])('completion %s knows commands and flags', async (shell) => {

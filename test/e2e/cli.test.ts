@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -69,6 +69,23 @@ describe('config', () => {
       'proxy.maxBodyBytes': 5,
       'proxy.upstreamApiKey': '(secret)',
     })
+  })
+
+  test('check reads the TLS files, and names the setting whose file is wrong', async () => {
+    const pem = join(dir, 'no.pem')
+    await writeFile(pem, 'no certificate')
+    const tls = (cert: string) => [
+      '--set',
+      `issuer.tls.cert=${cert}`,
+      '--set',
+      `issuer.tls.key=${pem}`,
+    ]
+    const missing = await runCommand([...tls('/nowhere.pem'), 'config', 'check'])
+    expect(missing.code).toBe(78)
+    expect(missing.stderr).toContain('error: issuer.tls.cert: /nowhere.pem cannot be read (ENOENT)')
+    const wrong = await runCommand([...tls(pem), 'config', 'check'])
+    expect(wrong.code).toBe(78)
+    expect(wrong.stderr).toContain('error: issuer.tls: cert and key are not a PEM pair')
   })
 
   test('schema is a JSON Schema', async () => {
@@ -192,6 +209,19 @@ describe('start', () => {
     expect(code).toBe(78)
     expect(stderr).toMatch(/^error: .*ring\.json is damaged/m)
     expect(await readFile(join(damaged, 'ring.json'), 'utf8')).toBe('{"keys":[')
+  })
+
+  test('of the demo leaves no private key behind when it is interrupted', async () => {
+    const started = startCommand(['demo'], { TMPDIR: dir })
+    await expect.poll(() => started.output.stdout, { timeout: 20_000 }).toContain('issuer on')
+    started.child.kill('SIGINT')
+    expect((await started.finished).code).toBe(130)
+    expect((await readdir(dir)).filter((name) => name.startsWith('gatehouse-demo-'))).toEqual([])
+  })
+
+  test('of the bundled engine off loopback is refused: it asks nobody for a token', async () => {
+    const { code, stderr } = await runCommand(['bundled-ocr', '--listen', '0.0.0.0:8101'])
+    expect([code, stderr]).toEqual([64, expect.stringContaining('stays on loopback')])
   })
 
   test('refuses to listen off loopback in the clear', async () => {

@@ -228,8 +228,12 @@ describe('RFC 8414 metadata', () => {
         token_endpoint: `${issuer}/token`,
         jwks_uri: `${issuer}/jwks`,
         grant_types_supported: ['client_credentials'],
-        token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-        scopes_supported: ['ocr_api_access'],
+        token_endpoint_auth_methods_supported: [
+          'client_secret_basic',
+          'client_secret_post',
+          'private_key_jwt',
+        ],
+        scopes_supported: expect.arrayContaining(['ocr_api_access', 'admin:read']),
       })
       expect(metadata).not.toHaveProperty('authorization_endpoint')
       expect(JSON.stringify(metadata)).not.toContain('none')
