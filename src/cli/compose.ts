@@ -107,7 +107,7 @@ async function startAdmin(
   { registry, store, ring }: Pick<OpenRegistry, 'registry' | 'store'> & { ring: () => Ring },
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
-  const { issuer, admin, trustedProxies } = config
+  const { issuer, trustedProxies } = config
   const listener = listenerOf(config, 'admin')
   const callback = createAdminApp({
     issuer: issuer.url,

@@ -2,9 +2,7 @@ import type { Config } from './schema.ts'
 
 /** Settings that are checked and, in this version, change nothing. */
 const WITHOUT_EFFECT = [
-  'admin.',
   'audit.',
-  'issuer.clientAuth.',
   'keys.rotateEveryDays',
   'proxy.healthCheck.',
   'revocations.',
