@@ -74,6 +74,17 @@ describe('without a good token', () => {
   })
 })
 
+describe('a user', () => {
+  test('is let in only while active', async () => {
+    const user = { username: 'operator', password: 'long enough', scope: 'admin:read' }
+    const { body } = await admin.send('POST', 'users', { body: user })
+    const claims = { sub: String(body['sub']), scope: 'admin:read' }
+    expect((await admin.send('GET', 'tenants', { claims })).status).toBe(200)
+    await admin.send('POST', `users/${String(body['sub'])}/disable`)
+    expect((await admin.send('GET', 'tenants', { claims })).status).toBe(401)
+  })
+})
+
 describe('a disabled client', () => {
   test('is out at once, whatever its token says', async () => {
     await admin.send('POST', 'clients', { body: { client_id: 'second' } })

@@ -69,7 +69,7 @@ describe.each(ROUTES)('%s %s', (method, template, good) => {
     ['a number beyond all', '1e999'],
     ['an unknown member', JSON.stringify({ ...good, is_admin: true })],
     ['__proto__', '{"__proto__":{"is_admin":true}}'],
-    ['10,000 levels', '['.repeat(10_000) + ']'.repeat(10_000)],
+    ['120,000 levels', '['.repeat(120_000) + ']'.repeat(120_000)],
   ])('refuses %s', async (_title, text) => {
     expectProblem(await send(text), [400])
   })
@@ -89,6 +89,29 @@ describe.each(ROUTES)('%s %s', (method, template, good) => {
     const text = JSON.stringify({ ...good, name: 'x'.repeat(1_000_000) })
     expectProblem(await send(text), [413])
     expect(await statusOfChunked(method, template.replace(SUB, sub), text)).toBe(413)
+  })
+
+  test('refuses 33 levels also where a key makes it repeatable, and takes brackets in a string', async () => {
+    const deep = '{"a":'.repeat(33) + '1' + '}'.repeat(33)
+    const answer = await send(deep, { 'idempotency-key': 'deep' })
+    expectProblem(answer, [400])
+    expect(answer.body['detail']).toContain('levels')
+    const text = JSON.stringify({ ...good, name: `\\"${'['.repeat(40)}` })
+    expect((await send(text)).body['detail'] ?? '').not.toContain('levels')
+  })
+
+  test('that breaks off is no failure of ours', async () => {
+    const headers = {
+      authorization: `Bearer ${await admin.sign()}`,
+      'content-type': 'application/json',
+      'content-length': '100',
+    }
+    const path = `${admin.url}/admin/v1/${template.replace(SUB, sub)}`
+    const before = admin.lines.length
+    const sent = request(path, { method, headers })
+    sent.on('error', () => undefined)
+    sent.write('{"name":', () => setImmediate(() => sent.destroy()))
+    await expect.poll(() => admin.lines.slice(before).join('')).toContain('"reason":"aborted"')
   })
 
   test('refuses what is not plain JSON by its type', async () => {
