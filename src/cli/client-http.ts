@@ -56,7 +56,7 @@ export type TokenRequest = {
 export async function requestToken(options: TokenRequest): Promise<TokenResponse> {
   const { issuer, clientId, clientSecret, scope, resource } = options
   const metadata = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
-  const { token_endpoint } = metadataSchema.parse(await metadata.json())
+  const { token_endpoint } = await parseAnswer(metadata, metadataSchema)
   const response = await request('issuer', token_endpoint, {
     method: 'POST',
     headers: { authorization: basicCredentials(clientId, clientSecret) },
@@ -66,11 +66,22 @@ export async function requestToken(options: TokenRequest): Promise<TokenResponse
       ...(resource === undefined ? {} : { resource }),
     }),
   })
-  const body: unknown = await response.json()
-  const granted = grantedSchema.safeParse(body)
-  if (granted.success) return granted.data
-  const { error, error_description = '' } = refusedSchema.parse(body)
+  const answer = await parseAnswer(response, z.union([grantedSchema, refusedSchema]))
+  if ('access_token' in answer) return answer
+  const { error, error_description = '' } = answer
   throw new CliError(`the issuer refuses: ${error} ${error_description}`.trim())
+}
+
+/** Something else may answer at the issuer's address: a login page, another server. */
+async function parseAnswer<T>(response: Response, schema: z.ZodType<T>): Promise<T> {
+  try {
+    return schema.parse(await response.json())
+  } catch (cause) {
+    throw new CliError(
+      `what answers at ${response.url} is not the issuer (status ${response.status})`,
+      { cause },
+    )
+  }
 }
 
 /** RFC 6749 §2.3.1: both halves are form-encoded before they are joined. */
