@@ -151,6 +151,7 @@ export async function startProxy(config: Config, { log, clock }: Surroundings): 
     issuer: issuer.url,
     routes: proxy.routes.map(({ method, path, scopes }) => ({ method, path, scopes })),
     maxBodyBytes: proxy.maxBodyBytes,
+    idleTimeoutSeconds: proxy.idleTimeoutSeconds,
     upstreamApiKey: proxy.upstreamApiKey,
     authenticate: createAuthenticator(verify, jwks, clock),
     upstreams,

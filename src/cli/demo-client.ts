@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Config } from '../config/schema.ts'
+import { ConfigError } from '../kernel/errors.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import { readPrivateFile, writePrivateFile } from '../kernel/private-file.ts'
 import { newClientSchema } from '../registry/client.ts'
@@ -39,6 +40,17 @@ export async function ensureDemoClient(config: Config, clients: Clients): Promis
 /** The demo client, unless it belongs to another issuer, which must not get to see its secret. */
 export async function readDemoClient(config: Config): Promise<ClientCredentials | undefined> {
   const text = await readPrivateFile(pathOf(config))
-  const credentials = text === undefined ? undefined : credentialsSchema.parse(JSON.parse(text))
+  const credentials = text === undefined ? undefined : parseCredentials(pathOf(config), text)
   return credentials?.issuer === config.issuer.url ? credentials : undefined
+}
+
+function parseCredentials(path: string, text: string): ClientCredentials {
+  try {
+    return credentialsSchema.parse(JSON.parse(text))
+  } catch {
+    throw new ConfigError(
+      [`${path} is damaged`],
+      'delete it: the next start makes a new demo client',
+    )
+  }
 }

@@ -30,6 +30,7 @@ export function startOpsServer(options: OpsServerOptions): Promise<HttpServer> {
 function opsHandler({ registry, readiness, log }: OpsServerOptions): RequestListener {
   return (req, res) => {
     const requestId = requestIdOf(req)
+    res.setHeader('x-request-id', requestId)
     const path = req.url?.split('?', 1)[0]
     if (req.method !== 'GET' && req.method !== 'HEAD') {
       const refusal = new AppError('method_not_allowed', 'Only GET.', {
