@@ -11,7 +11,8 @@ export const pageQuery = {
     .transform(Number)
     .pipe(z.int().min(1).max(MAX_LIMIT))
     .default(100)
-    .describe('at most 1000'),
+    // It comes as text, and is a number to whoever reads the OpenAPI document.
+    .meta({ type: 'integer', minimum: 1, maximum: MAX_LIMIT, pattern: undefined }),
   cursor: z.string().min(1).max(400).optional().describe('next_cursor of the page before'),
 }
 

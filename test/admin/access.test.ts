@@ -188,7 +188,13 @@ describe('what everybody may read', () => {
             },
             responses: { 201: {}, default: {} },
           },
-          get: { parameters: [{ name: 'limit', in: 'query' }, { name: 'cursor' }, {}] },
+          get: {
+            parameters: [
+              { name: 'limit', in: 'query', schema: { type: 'integer', maximum: 1000 } },
+              { name: 'cursor' },
+              {},
+            ],
+          },
         },
       },
     })
