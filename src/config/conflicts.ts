@@ -48,9 +48,8 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
 function unavailable(config: Config): string[] {
-  const { issuer, admin, proxy, redis, keys, limits } = config
+  const { issuer, admin, proxy, keys, limits } = config
   const asked = {
-    'redis.url': redis.url !== undefined,
     'keys.encryptionKey': keys.encryptionKey !== undefined,
     'issuer.tls.clientCa': issuer.tls.clientCa !== undefined,
     'admin.tls.clientCa': admin.tls.clientCa !== undefined,

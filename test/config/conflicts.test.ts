@@ -96,7 +96,6 @@ describe('what this version does not have', () => {
   const tls = { ...TLS, clientCa: 'ca.pem' }
 
   test.each([
-    ['redis.url', { redis: { url: 'redis://localhost' } }],
     ['keys.encryptionKey', { keys: { encryptionKey: 'a2V5' } }],
     ['issuer.tls.clientCa', { issuer: { tls } }],
     ['admin.tls.clientCa', { admin: { tls } }],

@@ -42,11 +42,11 @@ test('a slip in the underscores of an environment name is answered with the righ
 test('conflicts are listed beside values that are wrong by themselves', () => {
   const { problems = [] } = loadConfig({
     env: {},
-    set: ['proxy.listen=0.0.0.0:8080', 'redis.url=redis://x', 'proxy.maxBodyBytes=x'],
+    set: ['proxy.listen=0.0.0.0:8080', 'proxy.workers=2', 'proxy.maxBodyBytes=x'],
   })
   expect(problems.map((problem) => problem.split(':', 1)[0])).toEqual([
     'proxy.maxBodyBytes',
     'proxy.listen',
-    'redis.url',
+    'proxy.workers',
   ])
 })
