@@ -1,10 +1,12 @@
 import { Command, Option } from 'commander'
+import { backupCommand } from './backup-command.ts'
 import { reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
 import { configCommands } from './config-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
 import { completionCommand } from './completion-command.ts'
 import { initCommand } from './init-command.ts'
+import { restoreCommand } from './restore-command.ts'
 import { statusCommand } from './status-command.ts'
 import { tenantCommands } from './tenant-commands.ts'
 import { userCommands } from './user-commands.ts'
@@ -20,6 +22,8 @@ const COMMANDS = [
   clientCommands,
   userCommands,
   tokenCommands,
+  backupCommand,
+  restoreCommand,
   ocrCommand,
   completionCommand,
 ]
