@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { AppError, AuthError } from '../kernel/errors.ts'
-import type { Clients } from '../registry/registry.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { TokenVerifier } from '../tokens/verify.ts'
 
@@ -10,19 +10,26 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 
 /**
  * Who calls, by a bearer admin token (RFC 6750 §2.1) that is verified locally. AuthError when there is none or it is not
- * good, or when its client or tenant may have no tokens any more.
+ * good, or when its client, user or tenant may have no tokens any more.
  */
 export function createAdminAuthenticator(
   verify: TokenVerifier,
-  clients: Pick<Clients, 'findIssuable'>,
+  { clients, users }: Pick<Registry, 'clients' | 'users'>,
 ): AdminAuthenticator {
   return async function authenticateAdmin(req) {
     const caller = await verify(bearerTokenOf(req))
-    if ((await clients.findIssuable(caller.clientId)) !== undefined) return caller
-    throw new AuthError('invalid_token', 'The client of the token is not active.', {
-      reason: 'client_not_active',
-    })
+    if ((await clients.findIssuable(caller.clientId)) === undefined) throw notActive('client')
+    // For a client that speaks for itself the two are the same (RFC 9068 §2.2).
+    if (caller.subject === caller.clientId) return caller
+    if ((await users.findIssuable(caller.subject)) === undefined) throw notActive('user')
+    return caller
   }
+}
+
+function notActive(who: 'client' | 'user'): AuthError {
+  return new AuthError('invalid_token', `The ${who} of the token is not active.`, {
+    reason: `${who}_not_active`,
+  })
 }
 
 function bearerTokenOf(req: IncomingMessage): string {

@@ -39,7 +39,7 @@ export function createAdminApp(options: AdminAppOptions): Koa {
   const policy = { issuer, audience, clockSkewSeconds: CLOCK_SKEW_SECONDS }
   const authenticate = createAdminAuthenticator(
     createTokenVerifier(createRingKeys(options.ring), policy, clock),
-    registry.clients,
+    registry,
   )
   const endpoints = createAdminEndpoints(options)
   const findRoute = createRouteTable([...endpoints, ...publishedBy(endpoints, issuer)])
@@ -55,7 +55,7 @@ export function createAdminApp(options: AdminAppOptions): Koa {
     Object.assign(entry, { client_id: caller.clientId, sub: caller.subject, jti: caller.jti })
     requireScope(caller, target.scope)
 
-    Object.assign(entry, { target: Object.values(params).at(0) })
+    Object.assign(entry, { target: Object.values(params).at(0)?.slice(0, 200) })
     const received = {
       params,
       query: parseQuery(query.join('?')),

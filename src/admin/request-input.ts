@@ -3,6 +3,8 @@ import { AppError } from '../kernel/errors.ts'
 
 /** The largest client that its schema allows has about 200 kB. */
 const MAX_BODY_BYTES = 262_144
+/** Nothing that is taken here nests deeper; JSON.stringify would run out of stack far beyond. */
+const MAX_DEPTH = 32
 
 /**
  * The JSON of the body. AppError `content_too_large`, `unsupported_media_type` for anything but plain JSON, or
@@ -10,15 +12,24 @@ const MAX_BODY_BYTES = 262_144
  */
 export async function readJsonBody(req: IncomingMessage): Promise<unknown> {
   requireJson(req)
+  return parseJson(await readBytes(req))
+}
+
+async function readBytes(req: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of req) {
-    const part: Buffer = Buffer.from(chunk)
-    bytes += part.byteLength
-    if (bytes > MAX_BODY_BYTES) throw tooLarge()
-    chunks.push(part)
+  try {
+    for await (const chunk of req) {
+      const part: Buffer = Buffer.from(chunk)
+      bytes += part.byteLength
+      if (bytes > MAX_BODY_BYTES) throw tooLarge()
+      chunks.push(part)
+    }
+  } catch (cause) {
+    if (cause instanceof AppError) throw cause
+    throw new AppError('malformed_request', 'The body broke off.', { cause, reason: 'aborted' })
   }
-  return parseJson(Buffer.concat(chunks))
+  return Buffer.concat(chunks)
 }
 
 function requireJson(req: IncomingMessage): void {
@@ -40,10 +51,24 @@ function tooLarge(): AppError {
 
 function parseJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const value: unknown = JSON.parse(text)
+    if (depthOf(text) <= MAX_DEPTH) return value
   } catch {
     throw new AppError('malformed_request', 'The body is not JSON in UTF-8.')
   }
+  throw new AppError('malformed_request', `The body nests deeper than ${MAX_DEPTH} levels.`)
+}
+
+/** How deep lists and objects nest, strings left out. Linear for what is JSON: there every string ends. */
+function depthOf(json: string): number {
+  let depth = 0
+  let deepest = 0
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (token === '[' || token === '{') deepest = Math.max(deepest, (depth += 1))
+    else if (token === ']' || token === '}') depth -= 1
+  }
+  return deepest
 }
 
 /** The query as an object. AppError `malformed_request` when a parameter comes twice. */

@@ -1,79 +1,193 @@
-import { MODEL } from './model.ts'
+import { ENGINE, ENGINE_NOTE, MODEL } from './identity.ts'
 
-/** OpenAPI 3.1 of what the engine serves. */
-export const OPENAPI = JSON.stringify({
-  openapi: '3.1.0',
-  info: {
-    title: 'Gatehouse bundled OCR',
-    version: '1',
-    description: `A CPU engine that stands in for ${MODEL} and speaks its API. It is not the model.`,
+const errorResponse = {
+  description:
+    'An RFC 9457 problem with the `error` member of OpenAI’s API: `unreadable_image`, `model_not_found`, `content_too_large`, …',
+  content: {
+    'application/problem+json': {
+      schema: {
+        type: 'object',
+        required: ['type', 'title', 'status', 'detail', 'instance', 'error'],
+        properties: {
+          type: { type: 'string', examples: ['urn:gatehouse:error:unreadable_image'] },
+          title: { type: 'string' },
+          status: { type: 'integer' },
+          detail: { type: 'string' },
+          instance: { type: 'string', description: 'The request id' },
+          error: {
+            type: 'object',
+            properties: {
+              message: { type: 'string' },
+              type: { type: 'string' },
+              code: { type: 'string' },
+            },
+          },
+        },
+      },
+    },
   },
+}
+
+const usage = {
+  type: 'object',
+  description: 'Rough counts: a token per Han character, per four others, per 28 × 28 pixels.',
+  properties: {
+    prompt_tokens: { type: 'integer' },
+    completion_tokens: { type: 'integer' },
+    total_tokens: { type: 'integer' },
+  },
+}
+
+const chatRequest = {
+  type: 'object',
+  required: ['model', 'messages'],
+  description: 'Other parameters of OpenAI’s API are accepted and ignored.',
+  properties: {
+    model: { const: MODEL },
+    messages: {
+      type: 'array',
+      description: 'Exactly one `image_url` part in all, as a data URL in base64.',
+      items: {
+        type: 'object',
+        properties: {
+          role: { type: 'string' },
+          content: {
+            oneOf: [
+              { type: 'string' },
+              {
+                type: 'array',
+                items: {
+                  oneOf: [
+                    {
+                      type: 'object',
+                      required: ['type', 'text'],
+                      properties: { type: { const: 'text' }, text: { type: 'string' } },
+                    },
+                    {
+                      type: 'object',
+                      required: ['type', 'image_url'],
+                      properties: {
+                        type: { const: 'image_url' },
+                        image_url: { type: 'object', properties: { url: { type: 'string' } } },
+                      },
+                    },
+                  ],
+                },
+              },
+            ],
+          },
+        },
+      },
+    },
+    stream: { type: 'boolean', default: false },
+    stream_options: { type: 'object', properties: { include_usage: { type: 'boolean' } } },
+    max_tokens: { type: 'integer', minimum: 1 },
+  },
+}
+
+const inferResult = {
+  type: 'object',
+  properties: {
+    text: { type: 'string', description: 'One line per line of the page' },
+    lines: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          text: { type: 'string' },
+          confidence: { type: 'number', minimum: 0, maximum: 100 },
+          box: {
+            type: 'array',
+            description: 'Left, top, right, bottom in pixels of the upright image',
+            items: { type: 'number' },
+            minItems: 4,
+            maxItems: 4,
+          },
+        },
+      },
+    },
+    engine: { const: ENGINE },
+    model: { const: MODEL },
+    duration_ms: { type: 'number' },
+    usage,
+  },
+}
+
+const plainGet = (summary: string, type: string): object => ({
+  get: { summary, responses: { 200: { description: summary, content: { [type]: {} } } } },
+})
+
+/** The OpenAPI 3.1 document of this server. */
+export const API_DESCRIPTION = {
+  openapi: '3.1.0',
+  info: { title: 'Gatehouse bundled OCR', version: '1', description: ENGINE_NOTE },
   paths: {
-    '/health': { get: describe('Whether the engine has loaded: 200 or 503.') },
-    '/v1/models': { get: describe('The model name that is served.') },
+    '/health': {
+      get: {
+        summary: 'Who answers, and whether the engine has loaded',
+        responses: {
+          200: { description: 'The engine can read' },
+          503: { description: 'The engine is loading or could not be loaded' },
+        },
+      },
+    },
+    '/docs': plainGet('A page for people', 'text/html'),
+    '/openapi.json': plainGet('This document', 'application/json'),
+    '/v1/models': plainGet('The one model', 'application/json'),
     '/v1/chat/completions': {
-      post: describe(
-        'Reads the images of a chat in the shape of the OpenAI API, streaming or not.',
-        {
-          'application/json': {
-            schema: {
-              type: 'object',
-              required: ['model', 'messages'],
-              properties: {
-                model: { const: MODEL },
-                messages: { type: 'array', items: { type: 'object' } },
-                stream: { type: 'boolean' },
-                stream_options: {
-                  type: 'object',
-                  properties: { include_usage: { type: 'boolean' } },
+      post: {
+        summary: 'Read a page, in the shape of OpenAI’s chat completions',
+        description:
+          'Any prompt gets the recognised text. HunyuanOCR’s spotting prompt gets `text(x1,y1),(x2,y2)` per line, in coordinates from 0 to 1000.',
+        requestBody: {
+          required: true,
+          content: { 'application/json': { schema: chatRequest } },
+        },
+        responses: {
+          200: {
+            description: 'A chat completion, or its chunks as server-sent events',
+            content: { 'application/json': {}, 'text/event-stream': {} },
+          },
+          default: errorResponse,
+        },
+      },
+    },
+    '/ocr/infer': {
+      post: {
+        summary: 'Read a page, in the plain shape',
+        requestBody: {
+          required: true,
+          content: {
+            'application/json': {
+              schema: {
+                type: 'object',
+                required: ['image'],
+                properties: {
+                  image: { type: 'string', description: 'Base64 or a data URL' },
+                  prompt: { type: 'string' },
+                },
+              },
+            },
+            'multipart/form-data': {
+              schema: {
+                type: 'object',
+                required: ['image'],
+                properties: {
+                  image: { type: 'string', format: 'binary', description: 'Or named `file`' },
+                  prompt: { type: 'string' },
                 },
               },
             },
           },
         },
-      ),
-    },
-    '/ocr/infer': {
-      post: describe('Reads one image.', {
-        'application/json': {
-          schema: {
-            type: 'object',
-            required: ['image'],
-            properties: {
-              image: { type: 'string', contentEncoding: 'base64' },
-              prompt: { type: 'string' },
-            },
+        responses: {
+          200: {
+            description: 'The recognised text',
+            content: { 'application/json': { schema: inferResult } },
           },
+          default: errorResponse,
         },
-        'multipart/form-data': {
-          schema: { type: 'object', properties: { image: { type: 'string', format: 'binary' } } },
-        },
-      }),
+      },
     },
   },
-})
-
-function describe(summary: string, content?: object) {
-  return {
-    summary,
-    ...(content === undefined ? {} : { requestBody: { required: true, content } }),
-    responses: { 200: { description: 'Done' } },
-  }
 }
-
-/** A page for people, with nothing from elsewhere in it. */
-export const DOCS_PAGE = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Gatehouse bundled OCR</title>
-<h1>Gatehouse bundled OCR</h1>
-<p>A CPU engine that stands in for ${MODEL} and speaks its API, in English and simplified Chinese. It is not the model.</p>
-<ul>
-<li><code>POST /v1/chat/completions</code>: messages with an <code>image_url</code> data URL; <code>stream</code> and
-<code>stream_options.include_usage</code> as in the OpenAI API.</li>
-<li><code>POST /ocr/infer</code>: JSON with a base64 <code>image</code>, or multipart with a file <code>image</code>.</li>
-<li><code>GET /v1/models</code>, <code>GET /health</code>, <a href="/openapi.json"><code>GET /openapi.json</code></a></li>
-</ul>
-</html>
-`

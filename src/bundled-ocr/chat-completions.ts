@@ -1,134 +1,96 @@
-import { randomUUID } from 'node:crypto'
-import type { ServerResponse } from 'node:http'
-import { z } from 'zod'
+import { epochSeconds } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
-import { parseImageUrl, type ImageInput } from './image-input.ts'
-import { ENGINE, MODEL } from './model.ts'
-import type { ReadPage } from './server.ts'
-import { estimateUsage, type Usage } from './usage.ts'
+import { toProblem } from '../kernel/problem.ts'
+import { countUsage, toAnswerLines, type Usage } from './answer.ts'
+import { sendJson, type Call, type Tools } from './call.ts'
+import { parseChatRequest, type ChatRequest } from './chat-request.ts'
+import { ENGINE, MODEL } from './identity.ts'
+import { readBody, requirePlainBody } from './request-body.ts'
+import { cutToTokens } from './token-count.ts'
 
-const textPart = z.object({ type: z.literal('text'), text: z.string() })
-const imagePart = z.object({
-  type: z.literal('image_url'),
-  image_url: z.object({ url: z.string() }),
-})
-const requestSchema = z.object({
-  model: z.string(),
-  messages: z
-    .array(
-      z.object({
-        role: z.string(),
-        content: z.union([
-          z.string(),
-          z.array(z.discriminatedUnion('type', [textPart, imagePart])),
-          z.null(),
-        ]),
-      }),
-    )
-    .min(1),
-  stream: z.boolean().nullish(),
-  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
-})
+type Completion = { pieces: string[]; finishReason: 'stop' | 'length'; usage: Usage }
 
-type ChatRequest = { images: ImageInput[]; prompt: string; isStream: boolean; wantsUsage: boolean }
-
-/** Answers one chat completion in the shape of OpenAI's API, whole or as server-sent events, a line of text each. */
-export async function completeChat(
-  body: unknown,
-  readPage: ReadPage,
-  res: ServerResponse,
-): Promise<void> {
-  const request = parseChatRequest(body)
-  const answer = startAnswer()
-  if (request.isStream) startStream(res, answer)
-  const lines: string[] = []
-  for (const image of request.images) {
-    for (const line of await readPage(image, request.prompt)) {
-      const piece = lines.length === 0 ? line : `\n${line}`
-      lines.push(line)
-      if (request.isStream) sendChunk(res, answer, { choices: [choice({ content: piece }, null)] })
-    }
+/** `POST /v1/chat/completions`: OpenAI's shape, whole or as server-sent events, one event per recognised line. */
+export async function completeChat(call: Call, tools: Tools): Promise<void> {
+  requirePlainBody(call.req)
+  const chat = parseChatRequest(await readBody(call.req, call.res, tools.maxBodyBytes))
+  const head = {
+    id: `chatcmpl-${call.requestId}`,
+    created: epochSeconds(tools.clock),
+    model: MODEL,
+    system_fingerprint: ENGINE,
   }
-  const text = lines.join('\n')
-  const usage = estimateUsage(request.prompt, request.images, text)
-  if (request.isStream) endStream(res, answer, request.wantsUsage ? usage : undefined)
-  else sendWhole(res, answer, text, usage)
-}
+  if (chat.isStreamed) return streamCompletion(call, tools, { chat, head })
 
-function parseChatRequest(body: unknown): ChatRequest {
-  const parsed = requestSchema.safeParse(body)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    throw new AppError(
-      'malformed_request',
-      `${issue?.path.join('.') ?? 'body'}: ${issue?.message ?? 'not valid'}`,
-    )
-  }
-  const { model, messages, stream, stream_options } = parsed.data
-  if (model !== MODEL) throw new AppError('model_not_found', `Only ${MODEL} is served here.`)
-  const parts = messages
-    .filter(({ role }) => role === 'user')
-    .flatMap(({ content }) =>
-      typeof content === 'string' ? [{ type: 'text' as const, text: content }] : (content ?? []),
-    )
-  const images = parts.flatMap((part) =>
-    part.type === 'image_url' ? [parseImageUrl(part.image_url.url)] : [],
-  )
-  if (images.length === 0)
-    throw new AppError('malformed_request', 'There is no image in the messages.')
-  return {
-    images,
-    prompt: parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n'),
-    isStream: stream === true,
-    wantsUsage: stream_options?.include_usage === true,
-  }
-}
-
-type Answer = { id: string; created: number }
-
-const startAnswer = (): Answer => ({
-  id: `chatcmpl-${randomUUID()}`,
-  created: Math.floor(Date.now() / 1000),
-})
-
-const choice = (delta: { role?: 'assistant'; content?: string }, finish_reason: 'stop' | null) => ({
-  index: 0,
-  delta,
-  finish_reason,
-})
-
-function sendWhole(res: ServerResponse, { id, created }: Answer, text: string, usage: Usage): void {
-  const body = {
-    id,
+  const { pieces, finishReason, usage } = await complete(call, tools, chat)
+  sendJson(call, {
+    ...head,
     object: 'chat.completion',
-    created,
-    model: MODEL,
-    system_fingerprint: ENGINE,
-    choices: [{ index: 0, message: { role: 'assistant', content: text }, finish_reason: 'stop' }],
+    choices: [
+      {
+        index: 0,
+        message: { role: 'assistant', content: pieces.join(''), refusal: null },
+        logprobs: null,
+        finish_reason: finishReason,
+      },
+    ],
     usage,
+  })
+}
+
+async function complete(
+  { requestId, signal }: Call,
+  { engine, onReading }: Tools,
+  chat: ChatRequest,
+): Promise<Completion> {
+  const lines = await engine.read(chat.image, {
+    signal,
+    onProgress: (fraction) => onReading(fraction, requestId),
+  })
+  const whole = toAnswerLines(lines, chat.image, chat.prompt).join('\n')
+  const answer = cutToTokens(whole, chat.maxTokens)
+  return {
+    pieces: answer.split(/(?<=\n)/),
+    finishReason: answer === whole ? 'stop' : 'length',
+    usage: countUsage(chat.image, chat.prompt, answer),
   }
-  res.setHeader('content-type', 'application/json').end(JSON.stringify(body))
 }
 
-function startStream(res: ServerResponse, answer: Answer): void {
-  res.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-  sendChunk(res, answer, { choices: [choice({ role: 'assistant', content: '' }, null)] })
-}
-
-function endStream(res: ServerResponse, answer: Answer, usage: Usage | undefined): void {
-  sendChunk(res, answer, { choices: [choice({}, 'stop')] })
-  if (usage !== undefined) sendChunk(res, answer, { choices: [], usage })
+/**
+ * Answers at once with the role, so that the client sees that its page is taken. What fails after that can only be an
+ * error event.
+ */
+async function streamCompletion(
+  call: Call,
+  tools: Tools,
+  { chat, head }: { chat: ChatRequest; head: object },
+): Promise<void> {
+  const { res, requestId } = call
+  tools.engine.requireRoom()
+  res.writeHead(200, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache',
+    'x-accel-buffering': 'no',
+    'x-request-id': requestId,
+  })
+  const sendEvent = (data: object): boolean => res.write(`data: ${JSON.stringify(data)}\n\n`)
+  const sendChunk = (delta: object, finishReason: string | null = null): boolean =>
+    sendEvent({
+      ...head,
+      object: 'chat.completion.chunk',
+      choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],
+    })
+  sendChunk({ role: 'assistant', content: '' })
+  try {
+    const { pieces, finishReason, usage } = await complete(call, tools, chat)
+    for (const piece of pieces) sendChunk({ content: piece })
+    sendChunk({}, finishReason)
+    if (chat.includesUsage) {
+      sendEvent({ ...head, object: 'chat.completion.chunk', choices: [], usage })
+    }
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error
+    sendEvent({ error: toProblem(error, requestId).error })
+  }
   res.end('data: [DONE]\n\n')
-}
-
-function sendChunk(res: ServerResponse, { id, created }: Answer, content: object): void {
-  const chunk = {
-    id,
-    object: 'chat.completion.chunk',
-    created,
-    model: MODEL,
-    system_fingerprint: ENGINE,
-    ...content,
-  }
-  res.write(`data: ${JSON.stringify(chunk)}\n\n`)
 }

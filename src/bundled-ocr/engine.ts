@@ -1,114 +1,114 @@
-import { createRequire } from 'node:module'
-import { Worker } from 'node:worker_threads'
-import { AppError, ConfigError } from '../kernel/errors.ts'
-import { LANGUAGES, type RecognisedLine, type ThreadAnswer } from './engine-messages.ts'
+import { AppError } from '../kernel/errors.ts'
+import type { Log } from '../kernel/log.ts'
+import type { LanguageData } from './engine-packages.ts'
+import type { EngineState } from './identity.ts'
+import type { PageImage } from './page-image.ts'
+import { startPageReader, type PageReader } from './page-reader.ts'
+import { createReadingQueue } from './reading-queue.ts'
+import { toRecognisedLines, type RecognisedLine } from './recognised-text.ts'
 
-export type OcrEngine = {
-  /** Settles when the engine has loaded; fails with what kept it from loading. */
+export type Engine = {
+  /** Settled when the engine can read; rejected when it could not be loaded. */
   loaded: Promise<void>
-  /** Reads one image; call it again only when the last has been read. `unreadable_image` when it cannot be. */
-  recognize: (image: Buffer) => Promise<RecognisedLine[]>
+  state: () => EngineState
+  /** AppError `temporarily_unavailable` when too many pages wait. */
+  requireRoom: () => void
+  /**
+   * Reads a page when its turn comes. AppError `unreadable_image` when the image is broken or takes too long,
+   * `temporarily_unavailable` when too many wait or the engine cannot be loaded; the signal's reason when aborted.
+   */
+  read: (page: PageImage, options: ReadOptions) => Promise<RecognisedLine[]>
   close: () => Promise<void>
 }
 
-export type OcrProgress = { stage: 'loading' | 'reading'; fraction: number }
+export type ReadOptions = { signal: AbortSignal; onProgress?: (fraction: number) => void }
 
-const PAGE_TIMEOUT_MS = 120_000
-const THREAD = new URL('./engine-thread.ts', import.meta.url)
-const PACKAGES = ['tesseract.js', ...LANGUAGES.map((code) => `@tesseract.js-data/${code}`)]
-
-/** Throws a ConfigError that says what to install when one of the optional packages is not there. */
-export function requireInstalled(): void {
-  const { resolve } = createRequire(import.meta.url)
-  try {
-    for (const name of PACKAGES) resolve(`${name}/package.json`)
-  } catch {
-    throw new ConfigError(
-      ['the bundled OCR engine is not installed'],
-      `install it with: npm install ${PACKAGES.join(' ')}`,
-    )
-  }
+export type EngineOptions = {
+  languages: readonly LanguageData[]
+  log: Log
+  onLoading?: (fraction: number) => void
+  maxWaiting?: number
+  /** How long one page may take. */
+  pageTimeoutMs?: number
 }
 
-/**
- * Tesseract, compiled to WebAssembly, in a thread of its own, with everything it needs from node_modules. An image that
- * makes it fail, or keeps it for more than two minutes, costs that thread and not the process: a new one takes over.
- */
-export function startOcrEngine(
-  onProgress: (progress: OcrProgress) => void,
-  pageTimeoutMs = PAGE_TIMEOUT_MS,
-): OcrEngine {
-  let thread = startThread()
-  let loaded = loadedBy(thread)
+const MAX_WAITING = 16
+const PAGE_TIMEOUT_MS = 120_000
+const RETRY_AFTER_SECONDS = '5'
 
-  function startThread(): Worker {
-    // Tesseract writes remarks about resolutions to stdout and stderr: they go nowhere.
-    const started = new Worker(THREAD, { stdout: true, stderr: true })
-    started.on('message', (answer: ThreadAnswer) => {
-      if (answer.kind === 'progress') onProgress(answer)
-    })
-    started.on('error', () => undefined)
+/** Loads the engine in the background; a reader that failed, or whose page nobody wants any more, is replaced. */
+export function startEngine(options: EngineOptions): Engine {
+  const { languages, log, onLoading = () => {}, pageTimeoutMs = PAGE_TIMEOUT_MS } = options
+  const queue = createReadingQueue(options.maxWaiting ?? MAX_WAITING)
+  let state: EngineState = 'loading'
+  let isClosed = false
+
+  const startReader = (): PageReader => {
+    const started = startPageReader({ languages, onLoading })
+    started.loaded.then(
+      () => (state = 'ok'),
+      () => (state = 'failed'),
+    )
     return started
   }
+  let reader = startReader()
+  const { loaded } = reader
 
-  async function replaceThread(): Promise<void> {
-    const old = thread
-    thread = startThread()
-    loaded = loadedBy(thread)
-    await old.terminate()
+  /** Within a page's turn, so that nobody else is using the reader. */
+  const replaceReader = async (): Promise<void> => {
+    await reader.stop()
+    if (!isClosed) reader = startReader()
+  }
+
+  const readNow = async (page: PageImage, { signal, onProgress }: ReadOptions) => {
+    await reader.loaded.catch(async (error: unknown) => {
+      log.error({ event: 'bundled_ocr.load_failed', err: error }, 'the OCR engine did not load')
+      await replaceReader()
+      throw new AppError('temporarily_unavailable', 'The OCR engine could not be loaded.', {
+        cause: error,
+        headers: { 'retry-after': RETRY_AFTER_SECONDS },
+      })
+    })
+    signal.throwIfAborted()
+    const timeout = AbortSignal.timeout(pageTimeoutMs)
+    try {
+      const words = await orAbort(
+        reader.read(page.bytes, onProgress ?? (() => {})),
+        AbortSignal.any([signal, timeout]),
+      )
+      return toRecognisedLines(words)
+    } catch (error) {
+      if (error instanceof AppError) throw error
+      await replaceReader()
+      signal.throwIfAborted()
+      throw new AppError('unreadable_image', explainFailure(timeout), { cause: error })
+    }
   }
 
   return {
-    get loaded() {
-      return loaded
-    },
-    async recognize(image) {
-      await loaded
-      const answered = nextAnswer(thread, pageTimeoutMs)
-      thread.postMessage(image)
-      try {
-        const answer = await answered
-        if (answer.kind === 'lines') return answer.lines
-      } catch (cause) {
-        await replaceThread()
-        throw unreadable(cause)
-      }
-      throw unreadable()
-    },
-    async close() {
-      await thread.terminate()
+    loaded,
+    state: () => state,
+    requireRoom: () => queue.requireRoom(),
+    read: (page, readOptions) => queue.run(() => readNow(page, readOptions), readOptions.signal),
+    close: async () => {
+      isClosed = true
+      await reader.stop()
     },
   }
 }
 
-function loadedBy(thread: Worker): Promise<void> {
-  const loaded = nextAnswer(thread, PAGE_TIMEOUT_MS).then(() => undefined)
-  // Whoever waits for it is told; if nobody does, the process must not hear of it as a bug.
-  loaded.catch(() => undefined)
-  return loaded
+function explainFailure(timeout: AbortSignal): string {
+  return timeout.aborted
+    ? 'The image takes too long to read: send a smaller or a clearer one.'
+    : 'The engine gave up on this image: send a smaller or a clearer one.'
 }
 
-/** The thread's next answer that is not about progress; fails when it dies or takes too long. */
-function nextAnswer(thread: Worker, timeoutMs: number): Promise<ThreadAnswer> {
+/** The promise, unless the signal is aborted first: then its reason. */
+function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => settle(() => reject(new Error('the engine took too long'))),
-      timeoutMs,
-    )
-    const onMessage = (answer: ThreadAnswer) => {
-      if (answer.kind !== 'progress') settle(() => resolve(answer))
-    }
-    const onError = (error: unknown) => settle(() => reject(error))
-    const onExit = () => settle(() => reject(new Error("the engine's thread ended")))
-    function settle(finish: () => void): void {
-      clearTimeout(timer)
-      thread.off('message', onMessage).off('error', onError).off('exit', onExit)
-      finish()
-    }
-    thread.on('message', onMessage).on('error', onError).on('exit', onExit)
+    const abort = (): void => reject(signal.reason)
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })
-}
-
-function unreadable(cause?: unknown): AppError {
-  return new AppError('unreadable_image', 'The image cannot be read.', { cause })
 }

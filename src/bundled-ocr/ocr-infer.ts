@@ -1,63 +1,79 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import { AppError } from '../kernel/errors.ts'
-import { parseBase64Image, parseImage, type ImageInput } from './image-input.ts'
-import { ENGINE, MODEL } from './model.ts'
-import type { TextLine } from './recognised-text.ts'
-import { parseJson } from './request-body.ts'
-import { estimateUsage } from './usage.ts'
+import { countUsage, toAnswerLines } from './answer.ts'
+import { sendJson, type Call, type Tools } from './call.ts'
+import { ENGINE, MODEL } from './identity.ts'
+import { parseBase64, parseDataUrl, parsePageImage, type PageImage } from './page-image.ts'
+import { mediaTypeOf, parseJson, readBody, requirePlainBody } from './request-body.ts'
 
-const jsonRequest = z.object({ image: z.string().min(1), prompt: z.string().default('') })
+type InferRequest = { image: PageImage; prompt: string }
 
-type InferRequest = { image: ImageInput; prompt: string }
+const inferBodySchema = z.object({ image: z.string(), prompt: z.string().nullish() })
+/** The names of the file's form field that clients use. */
+const FILE_FIELDS = ['image', 'file']
 
-/** Answers the plain server's `POST /ocr/infer`: an image as base64 in JSON, or as a file in multipart/form-data. */
-export async function inferOcr(
-  req: IncomingMessage,
-  body: Buffer,
-  readLines: (image: ImageInput) => Promise<readonly TextLine[]>,
-  res: ServerResponse,
-): Promise<void> {
-  const startedAtMs = performance.now()
-  const { image, prompt } = await parseInferRequest(req.headers['content-type'] ?? '', body)
-  const lines = await readLines(image)
-  const text = lines.map((line) => line.text).join('\n')
-  const answer = {
+/** `POST /ocr/infer`: the plain shape, an image in JSON (base64 or data URL) or as a form's file. */
+export async function inferPage(call: Call, tools: Tools): Promise<void> {
+  const startedAt = tools.clock()
+  const { image, prompt } = await parseInferRequest(call, tools.maxBodyBytes)
+  const lines = await tools.engine.read(image, {
+    signal: call.signal,
+    onProgress: (fraction) => tools.onReading(fraction, call.requestId),
+  })
+  const text = toAnswerLines(lines, image, prompt).join('\n')
+  sendJson(call, {
     text,
     lines,
     engine: ENGINE,
     model: MODEL,
-    duration_ms: Math.round(performance.now() - startedAtMs),
-    usage: estimateUsage(prompt, [image], text),
-  }
-  res.setHeader('content-type', 'application/json').end(JSON.stringify(answer))
-}
-
-async function parseInferRequest(contentType: string, body: Buffer): Promise<InferRequest> {
-  if (contentType.startsWith('multipart/form-data')) return parseForm(contentType, body)
-  if (!contentType.startsWith('application/json')) {
-    throw new AppError('unsupported_media_type', 'Send application/json or multipart/form-data.')
-  }
-  const parsed = jsonRequest.safeParse(parseJson(body))
-  if (!parsed.success)
-    throw new AppError('malformed_request', 'There is no base64 image in the member image.')
-  return { image: parseBase64Image(parsed.data.image), prompt: parsed.data.prompt }
-}
-
-async function parseForm(contentType: string, body: Buffer): Promise<InferRequest> {
-  const form = await new Response(new Uint8Array(body), {
-    headers: { 'content-type': contentType },
+    duration_ms: tools.clock() - startedAt,
+    usage: countUsage(image, prompt, text),
   })
+}
+
+async function parseInferRequest({ req, res }: Call, maxBodyBytes: number): Promise<InferRequest> {
+  requirePlainBody(req)
+  const body = await readBody(req, res, maxBodyBytes)
+  switch (mediaTypeOf(req)) {
+    case 'application/json':
+      return parseJsonRequest(body)
+    case 'multipart/form-data':
+      return parseFormRequest(req, body)
+    default:
+      throw new AppError(
+        'unsupported_media_type',
+        'Send application/json with an image in base64, or multipart/form-data with a file.',
+      )
+  }
+}
+
+function parseJsonRequest(body: Buffer): InferRequest {
+  const { image, prompt } = parseJson(inferBodySchema, body)
+  const isUrl = /^[a-z]+:/i.test(image.slice(0, 10))
+  return {
+    image: parsePageImage(isUrl ? parseDataUrl(image) : parseBase64(image)),
+    prompt: prompt ?? '',
+  }
+}
+
+async function parseFormRequest(
+  req: IncomingMessage,
+  body: Buffer<ArrayBuffer>,
+): Promise<InferRequest> {
+  const contentType = req.headers['content-type'] ?? ''
+  const form = await new Response(body, { headers: { 'content-type': contentType } })
     .formData()
-    .catch((cause: unknown) => {
-      throw new AppError('malformed_request', 'The body is not multipart/form-data.', { cause })
+    .catch((error: unknown) => {
+      throw new AppError('malformed_request', 'The form is not valid.', { cause: error })
     })
-  const file = form.get('image') ?? form.get('file')
-  if (!(file instanceof Blob))
-    throw new AppError('malformed_request', 'There is no file in the field image.')
+  const file = FILE_FIELDS.map((field) => form.get(field)).find((value) => value instanceof Blob)
+  if (!(file instanceof Blob)) {
+    throw new AppError('malformed_request', 'The form needs a file in its field «image» or «file».')
+  }
   const prompt = form.get('prompt')
   return {
-    image: parseImage(Buffer.from(await file.arrayBuffer())),
+    image: parsePageImage(new Uint8Array(await file.arrayBuffer())),
     prompt: typeof prompt === 'string' ? prompt : '',
   }
 }

@@ -1,55 +1,81 @@
-import type { Box, RecognisedLine } from './engine-messages.ts'
+import { enclosingBox, hasHan, meanConfidence, type Box, type Word } from './words.ts'
 
-/** A line as it is given out; the box is x1, y1, x2, y2 in pixels. */
-export type TextLine = { text: string; confidence: number; box: Box }
+/** One line of the page in reading order; `confidence` is 0 to 100, `box` in pixels of the upright image. */
+export type RecognisedLine = { text: string; confidence: number; box: Box }
 
-/** Below this, Tesseract has read texture: the weave of a table, the edge of a page. */
-const MIN_CONFIDENCE = 40
+/** Below this a «line» is a fold, a rule or the edge of the paper. */
+const MIN_CONFIDENCE = 20
+/** Rules and borders are read as dashes and equals signs; text of signs alone has to be surer than that. */
+const MIN_CONFIDENCE_WITHOUT_LETTERS = 60
+/** Of a line's area, inside of a surer one: then both are readings of the same text. */
+const SAME_TEXT_OVERLAP = 0.6
+/** Wider gaps, in heights of the line, part columns. The white half of a full-width colon is 0.75. */
+const COLUMN_GAP = 0.9
 
-/** A gap of this part of the line's height separates words of a script that writes without spaces. */
-const WORD_GAP = 0.8
+const FULL_WIDTH: Readonly<Record<string, string>> = {
+  ',': '，',
+  ':': '：',
+  ';': '；',
+  '!': '！',
+  '?': '？',
+}
 
-const WRITES_WITHOUT_SPACES = /[\p{Script=Han}\u3000-\u303F\uFF00-\uFFEF，。：；！？、（）]/u
-
-/** The lines worth keeping, with the spaces that the engine puts between Han characters taken out. */
-export function toTextLines(lines: readonly RecognisedLine[]): TextLine[] {
-  return lines
-    .filter(({ confidence }) => confidence >= MIN_CONFIDENCE)
-    .map((line) => ({
-      text: joinWords(line),
-      confidence: Math.round(line.confidence),
-      box: line.box,
+/** Turns the engine's words into the lines that a reader expects: tidy text, no empty lines, no noise, none twice. */
+export function toRecognisedLines(lines: readonly Word[][]): RecognisedLine[] {
+  const recognised = lines
+    .map((words) => words.filter(({ text }) => text.trim() !== ''))
+    .filter((words) => words.length > 0)
+    .map((words) => ({
+      text: joinWords(words),
+      confidence: Math.round(meanConfidence(words)),
+      box: enclosingBox(words),
     }))
-    .filter(({ text }) => text !== '')
+    .filter((line) => !isNoise(line))
+  return recognised.filter((line) => !recognised.some((other) => isShadowOf(line, other)))
 }
 
-function joinWords({ words, box }: RecognisedLine): string {
-  const height = box[3] - box[1]
+/** The text of one line: Latin words parted by spaces, Chinese without the spaces that the engine puts into it. */
+export function joinWords(words: readonly Word[]): string {
+  const height = Math.max(0, ...words.map(({ box }) => box[3] - box[1]))
   let text = ''
-  let previousEnd = 0
+  let previous: Word | undefined
   for (const word of words) {
-    const isOneRun =
-      WRITES_WITHOUT_SPACES.test(text.slice(-1)) &&
-      WRITES_WITHOUT_SPACES.test(word.text.slice(0, 1)) &&
-      word.box[0] - previousEnd < height * WORD_GAP
-    text += text === '' || isOneRun ? word.text : ` ${word.text}`
-    previousEnd = word.box[2]
+    const widened = { ...word, text: widenSigns(word.text.trim(), previous?.text) }
+    text += previous ? spaceBetween(previous, widened, height) + widened.text : widened.text
+    previous = widened
   }
-  return text.trim()
+  return text
 }
 
-/** HunyuanOCR's spotting prompts, in both languages, whatever their punctuation. */
-const SPOTTING = [/检测并识别图片中的文字/, /detect and recognize text in the image/i]
+/** Chinese has its punctuation in full width, which the engine takes for ASCII. */
+function widenSigns(text: string, textBefore = ''): string {
+  const before = textBefore.slice(-1)
+  return (before + text)
+    .replace(/(?<=\p{Script=Han})[,:;!?]/gu, (sign) => FULL_WIDTH[sign] ?? sign)
+    .slice(before.length)
+}
 
-export const isSpottingPrompt = (prompt: string): boolean =>
-  SPOTTING.some((pattern) => pattern.test(prompt))
+function spaceBetween(left: Word, right: Word, height: number): '' | ' ' {
+  const isChinese = isChineseSign(left.text.at(-1)) || isChineseSign(right.text.at(0))
+  const isColumnGap = right.box[0] - left.box[2] > height * COLUMN_GAP
+  return isChinese && !isColumnGap ? '' : ' '
+}
 
-/** `text(x1,y1),(x2,y2)` with coordinates from 0 to 1000 over the image, as HunyuanOCR gives them. */
-export function withCoordinates(
-  { text, box }: TextLine,
-  size: { width: number; height: number },
-): string {
-  const x = (pixels: number) => Math.round((pixels / size.width) * 1000)
-  const y = (pixels: number) => Math.round((pixels / size.height) * 1000)
-  return `${text}(${x(box[0])},${y(box[1])}),(${x(box[2])},${y(box[3])})`
+/** Han, CJK punctuation and full-width forms. */
+function isChineseSign(sign = ''): boolean {
+  return hasHan(sign) || /[\u3000-\u303f\uff00-\uffef]/.test(sign)
+}
+
+function isNoise({ text, confidence }: RecognisedLine): boolean {
+  const hasLetters = /[\p{L}\p{N}]/u.test(text)
+  return confidence < (hasLetters ? MIN_CONFIDENCE : MIN_CONFIDENCE_WITHOUT_LETTERS)
+}
+
+function isShadowOf(line: RecognisedLine, other: RecognisedLine): boolean {
+  if (line === other || line.confidence >= other.confidence) return false
+  const [left, top, right, bottom] = line.box
+  const width = Math.min(right, other.box[2]) - Math.max(left, other.box[0])
+  const height = Math.min(bottom, other.box[3]) - Math.max(top, other.box[1])
+  if (width <= 0 || height <= 0) return false
+  return width * height >= SAME_TEXT_OVERLAP * (right - left) * (bottom - top)
 }

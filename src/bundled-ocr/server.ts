@@ -1,176 +1,176 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { Clock } from '../kernel/clock.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { epochSeconds, systemClock, type Clock } from '../kernel/clock.ts'
 import { AppError, toAppError } from '../kernel/errors.ts'
 import { startHttpServer } from '../kernel/http-server.ts'
 import type { ListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { sendProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
-import { DOCS_PAGE, OPENAPI } from './api-description.ts'
+import { API_DESCRIPTION } from './api-description.ts'
+import { sendJson, sendText, type Call, type Tools } from './call.ts'
 import { completeChat } from './chat-completions.ts'
-import { requireInstalled, startOcrEngine, type OcrEngine, type OcrProgress } from './engine.ts'
-import type { ImageInput } from './image-input.ts'
-import { ENGINE, MODEL } from './model.ts'
-import { inferOcr } from './ocr-infer.ts'
-import { createPageQueue, type PageQueue } from './page-queue.ts'
-import { isSpottingPrompt, toTextLines, withCoordinates, type TextLine } from './recognised-text.ts'
-import { parseJson, readBody } from './request-body.ts'
+import { DOCS_CONTENT_SECURITY_POLICY, DOCS_PAGE } from './docs-page.ts'
+import { findEnginePackages } from './engine-packages.ts'
+import { startEngine } from './engine.ts'
+import { describeHealth, describeModels } from './identity.ts'
+import { inferPage } from './ocr-infer.ts'
+import { refuseOversized } from './request-body.ts'
+
+/** How far the engine is, 0 to 1; a page that is being read is named by its request. */
+export type OcrProgress =
+  | { stage: 'loading'; fraction: number }
+  | { stage: 'reading'; fraction: number; requestId: string }
 
 export type BundledOcrOptions = {
   listen: ListenAddress
   log: Log
-  clock: Clock
+  clock?: Clock
   onProgress?: (progress: OcrProgress) => void
   maxBodyBytes?: number
 }
 
 export type BundledOcr = {
   address: ListenAddress
-  /** Settles when the engine has loaded; it fails with what kept it from loading. */
+  /** Settled when the engine has loaded; rejected when it could not be. Requests wait for it by themselves. */
   ready: Promise<void>
   close: (drainSeconds: number) => Promise<void>
 }
 
-/** Gives the text of an image, a string for each line, in the form that the prompt asks for. */
-export type ReadPage = (image: ImageInput, prompt: string) => Promise<string[]>
+const MAX_BODY_BYTES = 33_554_432
+/** What is logged for a client that left before its answer was complete. */
+const CLIENT_LEFT_STATUS = 499
 
-type Service = {
-  engine: OcrEngine
-  isLoaded: () => boolean
-  queue: PageQueue
-  maxBodyBytes: number
-  createdAtSeconds: number
-}
+type Route = { method: 'GET' | 'POST'; answer: (call: Call, tools: Tools) => void | Promise<void> }
 
-const DEFAULT_MAX_BODY_BYTES = 33_554_432
-const MAX_WAITING = 16
-
-/**
- * Serves HunyuanOCR's API on a CPU engine. Listens at once and loads the engine behind; requests wait for it. Throws a
- * ConfigError when the engine's packages are not installed or the address cannot be had.
- */
-export async function startBundledOcr(options: BundledOcrOptions): Promise<BundledOcr> {
-  const { listen, log, clock, onProgress, maxBodyBytes = DEFAULT_MAX_BODY_BYTES } = options
-  requireInstalled()
-  let isLoaded = false
-  const engine = startOcrEngine((progress) => onProgress?.(progress))
-  const ready = engine.loaded.then(() => {
-    isLoaded = true
-  })
-  const service: Service = {
-    engine,
-    isLoaded: () => isLoaded,
-    queue: createPageQueue(MAX_WAITING),
-    maxBodyBytes,
-    createdAtSeconds: Math.floor(clock() / 1000),
-  }
-  // A request that comes meanwhile sees the failure as its own; nobody needs to hear of it twice.
-  ready.catch(() => undefined)
-  const server = await startHttpServer({
-    name: 'bundled-ocr',
-    listen,
-    log,
-    handle: answerWith(service, log),
-  })
-  return {
-    address: server.address,
-    ready,
-    async close(drainSeconds) {
-      await server.drain(drainSeconds)
-      await engine.close()
-    },
-  }
-}
-
-function answerWith(service: Service, log: Log): RequestListener {
-  return (req, res) => {
-    const requestId = requestIdOf(req)
-    const startedAtMs = performance.now()
-    let reason: string | undefined
-    res.setHeader('x-request-id', requestId)
-    res.once('close', () => {
-      log.info(
-        {
-          event: 'bundled_ocr.call',
-          request_id: requestId,
-          method: req.method,
-          route: req.url !== undefined && PATHS.has(req.url) ? req.url : 'none',
-          status: res.headersSent ? res.statusCode : undefined,
-          reason: reason ?? (res.writableFinished ? undefined : 'client_gone'),
-          duration_ms: Math.round(performance.now() - startedAtMs),
-        },
-        'bundled OCR call',
-      )
-    })
-    answer(service, req, res).catch((error: unknown) => {
-      if (res.closed) return
-      const refusal = toAppError(error)
-      reason = refusal.reason
-      if (refusal.status >= 500)
-        log.error({ request_id: requestId, err: refusal }, 'bundled OCR failed')
-      sendProblem(res, refusal, requestId)
-    })
-  }
-}
-
-const PATHS = new Set([
-  '/health',
-  '/docs',
-  '/openapi.json',
-  '/v1/models',
-  '/v1/chat/completions',
-  '/ocr/infer',
+const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
+  ['/health', { method: 'GET', answer: answerHealth }],
+  ['/docs', { method: 'GET', answer: answerDocs }],
+  ['/openapi.json', { method: 'GET', answer: (call) => sendJson(call, API_DESCRIPTION) }],
+  ['/v1/models', { method: 'GET', answer: answerModels }],
+  ['/v1/chat/completions', { method: 'POST', answer: completeChat }],
+  ['/ocr/infer', { method: 'POST', answer: inferPage }],
 ])
 
-async function answer(service: Service, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const method = req.method === 'HEAD' ? 'GET' : req.method
-  switch (`${method} ${req.url?.split('?', 1)[0]}`) {
-    case 'GET /health':
-      return sendJson(res, service.isLoaded() ? 200 : 503, {
-        status: service.isLoaded() ? 'ok' : 'loading',
-        engine: ENGINE,
-        stands_in_for: MODEL,
-      })
-    case 'GET /v1/models':
-      return sendJson(res, 200, {
-        object: 'list',
-        data: [{ id: MODEL, object: 'model', created: service.createdAtSeconds, owned_by: ENGINE }],
-      })
-    case 'GET /openapi.json':
-      return void res.setHeader('content-type', 'application/json').end(OPENAPI)
-    case 'GET /docs':
-      return void res.setHeader('content-type', 'text/html; charset=utf-8').end(DOCS_PAGE)
-    case 'POST /v1/chat/completions': {
-      const body = parseJson(await readBody(req, service.maxBodyBytes))
-      return completeChat(body, createPageReader(service, res), res)
+/**
+ * Listens at once and loads the engine in the background. ConfigError when the engine's optional packages are missing
+ * or the address cannot be had.
+ */
+export async function startBundledOcr(options: BundledOcrOptions): Promise<BundledOcr> {
+  const { listen, log, clock = systemClock, onProgress = () => {} } = options
+  const engine = startEngine({
+    languages: findEnginePackages(),
+    log,
+    onLoading: (fraction) => onProgress({ stage: 'loading', fraction }),
+  })
+  const tools: Tools = {
+    engine,
+    clock,
+    maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
+    onReading: (fraction, requestId) => onProgress({ stage: 'reading', fraction, requestId }),
+  }
+  try {
+    const server = await startHttpServer({
+      name: '--listen',
+      listen,
+      log,
+      sendsContinue: 'handler',
+      handle: (req, res) => void handle({ req, res }, tools, log),
+    })
+    return {
+      address: server.address,
+      ready: engine.loaded,
+      close: async (drainSeconds) => {
+        await server.drain(drainSeconds)
+        await engine.close()
+      },
     }
-    case 'POST /ocr/infer': {
-      const body = await readBody(req, service.maxBodyBytes)
-      return inferOcr(req, body, createLineReader(service, res), res)
-    }
-    default:
-      throw new AppError('not_found', 'There is no such route.')
+  } catch (error) {
+    await engine.close()
+    throw error
   }
 }
 
-function createPageReader(service: Service, res: ServerResponse): ReadPage {
-  const readLines = createLineReader(service, res)
-  return async (image, prompt) => {
-    const lines = await readLines(image)
-    return lines.map((line) =>
-      isSpottingPrompt(prompt) ? withCoordinates(line, image) : line.text,
-    )
+/** One request, top to bottom. Whatever is thrown on the way becomes an answer: this promise never rejects. */
+async function handle(
+  { req, res }: { req: IncomingMessage; res: ServerResponse },
+  tools: Tools,
+  log: Log,
+): Promise<void> {
+  const call = openCall(req, res)
+  const path = (req.url ?? '').split('?', 1).join('')
+  const route = ROUTES.get(path)
+  logWhenDone(call, { route: route ? path : 'none', startedAt: tools.clock() }, tools.clock, log)
+  try {
+    await requireRoute(route, req).answer(call, tools)
+  } catch (error) {
+    refuse(call, error, log)
   }
 }
 
-/** Reads when its turn comes; a caller that leaves before then leaves the queue. */
-function createLineReader({ engine, queue }: Service, res: ServerResponse) {
-  const gone = new AbortController()
-  res.once('close', () => gone.abort())
-  return (image: ImageInput): Promise<TextLine[]> =>
-    queue.run(async () => toTextLines(await engine.recognize(image.bytes)), gone.signal)
+function openCall(req: IncomingMessage, res: ServerResponse): Call {
+  const departure = new AbortController()
+  res.once('close', () => {
+    if (!res.writableFinished) departure.abort()
+  })
+  // A connection that breaks is noticed by `close`; without a listener its error would end the process.
+  req.on('error', () => {})
+  res.on('error', () => {})
+  return { req, res, requestId: requestIdOf(req), signal: departure.signal }
 }
 
-function sendJson(res: ServerResponse, status: number, body: object): void {
-  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+function requireRoute(route: Route | undefined, req: IncomingMessage): Route {
+  if (!route) throw new AppError('not_found', 'There is no such path here. See /docs.')
+  const allowed = route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]
+  if (allowed.includes(req.method ?? '')) return route
+  throw new AppError('method_not_allowed', `Use ${allowed.join(' or ')}.`, {
+    headers: { allow: allowed.join(', ') },
+  })
+}
+
+function refuse({ req, res, requestId, signal }: Call, thrown: unknown, log: Log): void {
+  if (signal.aborted) return
+  const error = toAppError(thrown)
+  if (error.code === 'internal_error') {
+    log.error({ event: 'bundled_ocr.bug', request_id: requestId, err: thrown }, 'a request failed')
+  }
+  if (error.code === 'content_too_large') return refuseOversized({ req, res }, error, requestId)
+  return sendProblem(res, error, requestId)
+}
+
+function logWhenDone(
+  { req, res, requestId }: Call,
+  { route, startedAt }: { route: string; startedAt: number },
+  clock: Clock,
+  log: Log,
+): void {
+  res.once('close', () =>
+    log.info(
+      {
+        event: 'bundled_ocr.call',
+        request_id: requestId,
+        method: req.method,
+        route,
+        status: res.writableFinished ? res.statusCode : CLIENT_LEFT_STATUS,
+        duration_ms: clock() - startedAt,
+      },
+      'bundled OCR call',
+    ),
+  )
+}
+
+function answerHealth(call: Call, { engine }: Tools): void {
+  const state = engine.state()
+  sendJson(call, describeHealth(state), state === 'ok' ? 200 : 503)
+}
+
+function answerModels(call: Call, { clock }: Tools): void {
+  sendJson(call, describeModels(epochSeconds(clock)))
+}
+
+function answerDocs(call: Call): void {
+  sendText(call, {
+    type: 'text/html; charset=utf-8',
+    text: DOCS_PAGE,
+    headers: { 'content-security-policy': DOCS_CONTENT_SECURITY_POLICY },
+  })
 }

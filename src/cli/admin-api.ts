@@ -5,7 +5,7 @@ import { signClientAssertion } from '../keys/client-assertion.ts'
 import type { ClientKey } from '../keys/client-key-file.ts'
 import { ADMIN_CLIENT_ID } from './admin-bootstrap.ts'
 import { CliError, EXIT } from './cli-error.ts'
-import { jsonOf, notAn, request, requestTokenOf } from './client-http.ts'
+import { parseAnswer, request, requestTokenOf } from './client-http.ts'
 
 export type AdminRequest = {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -27,7 +27,7 @@ const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 const resourceSchema = z.object({
   resource: z.url(),
-  authorization_servers: z.array(z.url()).min(1),
+  authorization_servers: z.tuple([z.url()], z.url()),
 })
 const pageSchema = z.object({ items: z.array(z.unknown()), next_cursor: z.string().optional() })
 const problemSchema = z.object({ detail: z.string(), error: z.object({ code: z.string() }) })
@@ -53,8 +53,8 @@ export async function connectAdminApi(url: string, key: ClientKey): Promise<Admi
       },
       ...(body && { body: JSON.stringify(body) }),
     })
-    if (!response.ok) throw await refusalOf(response, url)
-    return response.status === 204 ? undefined : jsonOf(response)
+    if (!response.ok) throw await refusalOf(response)
+    return response.status === 204 ? undefined : parseAnswer('admin API', response, z.unknown())
   }
 
   return {
@@ -63,10 +63,9 @@ export async function connectAdminApi(url: string, key: ClientKey): Promise<Admi
       let cursor: string | undefined
       do {
         const query = { ...wanted.query, cursor, limit: PAGE_SIZE }
-        const page = pageSchema.safeParse(await call({ ...wanted, query }))
-        if (!page.success) throw notAn('admin API', url)
-        yield page.data.items
-        cursor = page.data.next_cursor
+        const page = pageSchema.parse(await call({ ...wanted, query }))
+        yield page.items
+        cursor = page.next_cursor
       } while (cursor !== undefined)
     },
   }
@@ -74,9 +73,8 @@ export async function connectAdminApi(url: string, key: ClientKey): Promise<Admi
 
 async function signIn(url: string, key: ClientKey): Promise<string> {
   const found = await request('admin API', `${url}/.well-known/oauth-protected-resource`)
-  const metadata = resourceSchema.safeParse(await jsonOf(found))
-  const issuer = metadata.data?.authorization_servers[0]
-  if (metadata.data === undefined || issuer === undefined) throw notAn('admin API', url)
+  const metadata = await parseAnswer('admin API', found, resourceSchema)
+  const [issuer] = metadata.authorization_servers
   requirePrivateWay(issuer)
   const assertion = await signClientAssertion({
     key,
@@ -88,7 +86,7 @@ async function signIn(url: string, key: ClientKey): Promise<string> {
     parameters: {
       client_assertion_type: ASSERTION_TYPE,
       client_assertion: assertion,
-      resource: metadata.data.resource,
+      resource: metadata.resource,
     },
   }).catch((cause: unknown) => {
     if (!(cause instanceof CliError) || cause.exitCode !== EXIT.failed) throw cause
@@ -108,10 +106,8 @@ function requirePrivateWay(url: string): void {
   throw new CliError(`${url} is neither https nor on this machine`, { exitCode: EXIT.usage })
 }
 
-async function refusalOf(response: Response, url: string): Promise<CliError> {
-  const problem = problemSchema.safeParse(await jsonOf(response))
-  if (!problem.success) return notAn('admin API', url)
-  const { detail, error } = problem.data
+async function refusalOf(response: Response): Promise<CliError> {
+  const { detail, error } = await parseAnswer('admin API', response, problemSchema)
   // What the server finds wrong with a value is what was typed.
   if (error.code === 'malformed_request') return new CliError(detail, { exitCode: EXIT.usage })
   return new CliError(detail, hintFor(error.code, response))

@@ -23,7 +23,7 @@ export function addAdminCommand(
   parent: Command,
   { name, description, examples }: AdminCommand,
 ): Command {
-  const lines = examples.map((example) => `  gatehouse ${example}`)
+  const lines = examples.map((example) => `  npm run -s gatehouse -- ${example}`)
   return parent
     .command(name)
     .description(description)

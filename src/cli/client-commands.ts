@@ -50,8 +50,9 @@ export function clientCommands(program: Command): void {
     const api = await adminApiOf(command)
     const answer = await api.call({ method: 'POST', path: 'clients', body })
     if (json) return writeJson(answer)
-    const { client_id, client_secret = '(none)' } = createdSchema.parse(answer)
-    writeFields({ client_id, client_secret })
+    const { client_id, client_secret } = createdSchema.parse(answer)
+    writeFields({ client_id, client_secret: client_secret ?? '(none)' })
+    if (client_secret === undefined) return
     process.stderr.write('The secret is shown this once: keep it now.\n')
   })
 

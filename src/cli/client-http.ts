@@ -10,12 +10,27 @@ export async function request(
   try {
     return await fetch(url, init)
   } catch (cause) {
-    throw new CliError(`the ${what} at ${new URL(url).origin} cannot be reached`, {
+    const at = `the ${what} at ${new URL(url).origin}`
+    if (isDistrust(cause)) {
+      throw new CliError(`the certificate of ${at} is not trusted`, {
+        hint: 'if it is your own CA: NODE_EXTRA_CA_CERTS=ca.pem',
+        exitCode: EXIT.unreachable,
+        cause,
+      })
+    }
+    throw new CliError(`${at} cannot be reached`, {
       hint: 'is Gatehouse running? start it with: npm start',
       exitCode: EXIT.unreachable,
       cause,
     })
   }
+}
+
+/** Node's codes for a certificate that does not lead to a trusted one. */
+function isDistrust(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)
 }
 
 const metadataSchema = z.object({ token_endpoint: z.url() })
@@ -54,34 +69,34 @@ export async function requestTokenOf(
   issuer: string,
   { headers = {}, parameters }: TokenRequestParts,
 ): Promise<TokenResponse> {
-  const found = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
-  const metadata = metadataSchema.safeParse(await jsonOf(found))
-  if (!metadata.success) throw notAn('issuer', issuer)
-  const response = await request('issuer', metadata.data.token_endpoint, {
+  const metadata = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
+  const { token_endpoint } = await parseAnswer('issuer', metadata, metadataSchema)
+  const response = await request('issuer', token_endpoint, {
     method: 'POST',
     headers,
     body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }),
   })
-  const body = await jsonOf(response)
-  const granted = grantedSchema.safeParse(body)
-  if (granted.success) return granted.data
-  const refused = refusedSchema.safeParse(body)
-  if (!refused.success) throw notAn('issuer', issuer)
-  const { error, error_description = '' } = refused.data
+  const answer = await parseAnswer('issuer', response, z.union([grantedSchema, refusedSchema]))
+  if ('access_token' in answer) return answer
+  const { error, error_description = '' } = answer
   throw new CliError(`the issuer refuses: ${error} ${error_description}`.trim())
 }
 type TokenRequestParts = { headers?: Record<string, string>; parameters: Record<string, string> }
 
-/** The JSON of the answer, or undefined when it is none. */
-export async function jsonOf(response: Response): Promise<unknown> {
-  return response.json().catch(() => undefined)
-}
-
-/** Says that what answers there is something else. */
-export function notAn(what: string, url: string): CliError {
-  return new CliError(`what answers at ${url} is not a Gatehouse ${what}`, {
-    exitCode: EXIT.unreachable,
-  })
+/** Something else may answer at an address of ours: a login page, another server. */
+export async function parseAnswer<T>(
+  what: string,
+  response: Response,
+  schema: z.ZodType<T>,
+): Promise<T> {
+  try {
+    return schema.parse(await response.json())
+  } catch (cause) {
+    throw new CliError(
+      `what answers at ${response.url} is not the ${what} (status ${response.status})`,
+      { cause },
+    )
+  }
 }
 
 /** RFC 6749 §2.3.1: both halves are form-encoded before they are joined. */

@@ -9,7 +9,7 @@ export function completionCommand(program: Command): void {
     .command('completion')
     .description('print a script that completes commands and flags in a shell')
     .addArgument(new Argument('<shell>', 'for which').choices(shellSchema.options))
-    .addHelpText('after', '\nExample:\n  source <(gatehouse completion bash)')
+    .addHelpText('after', '\nExample:\n  source <(npm run -s gatehouse -- completion bash)')
     .action((shell: string) => {
       process.stdout.write(completionScript(shellSchema.parse(shell), wordsByCommand(program)))
     })

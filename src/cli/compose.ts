@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { BlockList, isIP } from 'node:net'
 import { ADMIN_SCOPES, adminResourceOf } from '../admin/admin-scopes.ts'
 import { createAdminApp } from '../admin/app.ts'
 import type { Config } from '../config/schema.ts'
@@ -8,9 +6,8 @@ import { createIssuerMetrics } from '../issuer/metrics.ts'
 import { createProvider } from '../issuer/provider.ts'
 import type { Resources } from '../issuer/resources.ts'
 import type { Clock } from '../kernel/clock.ts'
-import { ConfigError } from '../kernel/errors.ts'
-import { startHttpServer, type HttpServer, type HttpServerOptions } from '../kernel/http-server.ts'
-import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
+import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
+import { parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
@@ -25,6 +22,7 @@ import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
+import { blockListOf, listenerOf } from './listener.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
 
 /** A role that serves; closing it lets running requests finish. */
@@ -80,7 +78,7 @@ export async function startIssuer(
     handle: (req, res) => void callback(req, res),
     log,
     requestTimeoutSeconds: 30,
-    ...listenerOf(issuer, config.trustedProxies),
+    ...listenerOf(config, 'issuer'),
   })
   begun.defer(() => server.drain(0))
   const ops = await startOpsServer({
@@ -109,8 +107,8 @@ async function startAdmin(
   { registry, store, ring }: Pick<OpenRegistry, 'registry' | 'store'> & { ring: () => Ring },
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
-  const { issuer, admin, trustedProxies } = config
-  const listener = listenerOf(admin, trustedProxies)
+  const { issuer, trustedProxies } = config
+  const listener = listenerOf(config, 'admin')
   const callback = createAdminApp({
     issuer: issuer.url,
     registry,
@@ -153,6 +151,7 @@ export async function startProxy(config: Config, { log, clock }: Surroundings): 
     issuer: issuer.url,
     routes: proxy.routes.map(({ method, path, scopes }) => ({ method, path, scopes })),
     maxBodyBytes: proxy.maxBodyBytes,
+    idleTimeoutSeconds: proxy.idleTimeoutSeconds,
     upstreamApiKey: proxy.upstreamApiKey,
     authenticate: createAuthenticator(verify, jwks, clock),
     upstreams,
@@ -164,7 +163,7 @@ export async function startProxy(config: Config, { log, clock }: Surroundings): 
     handle,
     log,
     sendsContinue: 'handler',
-    ...listenerOf(proxy, config.trustedProxies),
+    ...listenerOf(config, 'proxy'),
   })
   const ops = await startOpsServer({
     name: 'proxy.opsListen',
@@ -196,38 +195,4 @@ function runningOf(servers: readonly HttpServer[]): Running {
       await Promise.all(servers.map((server) => server.drain(drainSeconds)))
     },
   }
-}
-
-/** How a role listens: natively on TLS, behind a named terminator, or in the clear on loopback alone. */
-function listenerOf(
-  role: Config['issuer'] | Config['admin'] | Config['proxy'],
-  trustedProxies: readonly string[],
-): Pick<HttpServerOptions, 'listen' | 'tls' | 'terminators'> {
-  const listen = parseListenAddress(role.listen)
-  const { cert, key } = role.tls
-  if (cert !== undefined && key !== undefined) {
-    return { listen, tls: { cert: readPem(cert), key: readPem(key) } }
-  }
-  return isLoopbackHost(listen.host)
-    ? { listen }
-    : { listen, terminators: blockListOf(trustedProxies) }
-}
-
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    throw new ConfigError([`${path} cannot be read`])
-  }
-}
-
-function blockListOf(cidrs: readonly string[]): BlockList {
-  const list = new BlockList()
-  for (const cidr of cidrs) {
-    const [address = '', prefix] = cidr.split('/')
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-    if (prefix === undefined) list.addAddress(address, family)
-    else list.addSubnet(address, Number(prefix), family)
-  }
-  return list
 }

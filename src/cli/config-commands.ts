@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { configJsonSchema, listSettings } from '../config/settings.ts'
+import { listenerOf } from './listener.ts'
 import { settingsOf } from './settings-of.ts'
 
 export function configCommands(program: Command): void {
@@ -8,10 +9,14 @@ export function configCommands(program: Command): void {
   config
     .command('check')
     .description('list every problem of the configuration, without starting anything')
-    .action((_options, command: Command) => {
-      const { warnings } = settingsOf(command)
+    .option('--json', 'one JSON document')
+    .action((options: { json?: true }, command: Command) => {
+      const { config, warnings } = settingsOf(command)
+      listenerOf(config, 'issuer')
+      listenerOf(config, 'proxy')
       for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
-      process.stdout.write('The configuration is good.\n')
+      const answer = JSON.stringify({ status: 'ok', warnings })
+      process.stdout.write(options.json === true ? `${answer}\n` : 'The configuration is good.\n')
     })
 
   config
@@ -43,6 +48,7 @@ export function configCommands(program: Command): void {
   config
     .command('schema')
     .description('print the JSON Schema of the configuration file')
+    .option('--json', 'it is JSON in any case')
     .action(() => {
       process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
     })

@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,6 +28,7 @@ type Story = { config: Config; out: NodeJS.WritableStream; clients: Clients }
 /** The whole story against real listeners in a folder of its own; throws a CliError if any step does not go as told. */
 export async function runDemo(out: NodeJS.WritableStream): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'gatehouse-demo-'))
+  removeAtExit(dir)
   const running: Running[] = []
   try {
     const config = await demoConfig(dir)
@@ -35,8 +37,14 @@ export async function runDemo(out: NodeJS.WritableStream): Promise<void> {
     await tellStory({ config, out, clients: issuer.registry.clients })
   } finally {
     for (const role of running.toReversed()) await role.close(1)
-    await rm(dir, { recursive: true })
   }
+}
+
+/** Also when it is interrupted, or when nobody reads its output: there are private keys in the folder. */
+function removeAtExit(dir: string): void {
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }))
+  process.once('SIGINT', () => process.exit(130))
+  process.once('SIGTERM', () => process.exit(143))
 }
 
 async function tellStory(story: Story): Promise<void> {

@@ -14,7 +14,7 @@ export function initCommand(program: Command): void {
       'make what a first start makes, without serving: keys, store, tenant, admin client',
     )
     .option('--json', 'one JSON document')
-    .addHelpText('after', '\nExample:\n  gatehouse init')
+    .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- init')
     .action(async (options: { json?: true }, command: Command) => {
       const { config } = settingsOf(command)
       const surroundings = { clock: systemClock, log: createLog('silent') }

@@ -4,12 +4,11 @@ import type { Config } from '../config/schema.ts'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { readPrivateFile, writePrivateFile } from '../kernel/private-file.ts'
 import { parseRing } from '../keys/ring-file.ts'
-import { backupEntrySchema } from '../registry/backup-entry.ts'
+import { backupEntrySchema, type BackupEntry } from '../registry/backup-entry.ts'
 import type { AdminApi } from './admin-api.ts'
 import { createBackupCounter, type BackupCounts } from './backup-counts.ts'
 import { formatLines, keyFileSchema, type KeyFile } from './backup-lines.ts'
 import { CliError } from './cli-error.ts'
-import { notAn } from './client-http.ts'
 import { seal } from './sealed-stream.ts'
 
 export type BackupRequest = {
@@ -34,16 +33,15 @@ type Status = z.infer<typeof statusSchema>
  */
 export async function makeBackup(request: BackupRequest): Promise<BackupReport> {
   const { api, config, clock, path, passphrase } = request
-  const status = statusSchema.safeParse(await api.call({ path: 'status' }))
-  if (!status.success) throw notAn('admin API', 'that address')
-  const keyFiles = await readKeyFiles(config.keys.dir, status.data)
+  const status = statusSchema.parse(await api.call({ path: 'status' }))
+  const keyFiles = await readKeyFiles(config.keys.dir, status)
   const counter = createBackupCounter()
 
   async function* content(): AsyncGenerator<Buffer> {
-    const issuer = status.data?.issuer ?? ''
+    const { issuer } = status
     yield formatLines([{ kind: 'backup', issuer, made_at: epochSeconds(clock) }, ...keyFiles])
     for await (const page of api.pages({ path: 'backup' })) {
-      const entries = z.array(backupEntrySchema).parse(page)
+      const entries = page.map(parseEntry)
       for (const entry of entries) counter.add(entry)
       yield formatLines(entries)
     }
@@ -56,6 +54,15 @@ export async function makeBackup(request: BackupRequest): Promise<BackupReport> 
     throw new CliError(`${path} cannot be written: ${cause.message}`, { cause })
   }
   return { ...counter.counts, key_files: keyFiles.map(({ name }) => name) }
+}
+
+/** What could not be restored must not look like a backup. */
+function parseEntry(item: unknown): BackupEntry {
+  const parsed = backupEntrySchema.safeParse(item)
+  if (parsed.success) return parsed.data
+  throw new CliError('the server keeps something that this command does not know', {
+    hint: 'run the command in the version of the server',
+  })
 }
 
 /** None where the ring is missing or that of another server. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
+import { reportError } from './cli-error.ts'
 import { readImage, withTicking } from './ocr.ts'
 import { createProgress } from './progress.ts'
 import { settingsOf } from './settings-of.ts'
@@ -20,7 +21,7 @@ export function ocrCommand(program: Command): void {
     .option('--model <name>', 'model to ask for', 'tencent/HunyuanOCR')
     .option('--prompt <text>', 'what to do with the image', 'Extract the text in the image.')
     .option('--json', 'one JSON document')
-    .addHelpText('after', '\nExample:\n  gatehouse ocr test/fixtures/receipt-en.jpg')
+    .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- ocr test/fixtures/receipt-en.jpg')
     .action(async (files: string[], _options, command: Command) => {
       const options = optionsSchema.parse(command.opts())
       const { config } = settingsOf(command)
@@ -29,20 +30,25 @@ export function ocrCommand(program: Command): void {
       const results: { file: string; text: string; usage: unknown }[] = []
       for (const file of files) {
         if (!options.json && files.length > 1) process.stdout.write(`== ${file}\n`)
-        const result = await withTicking(progress, `reading ${file}`, () =>
-          readImage(file, {
-            proxy: config.proxy.url,
-            accessToken,
-            model: options.model,
-            prompt: options.prompt,
-            onText(text) {
-              progress.done()
-              if (!options.json) process.stdout.write(text)
-            },
-          }),
-        )
-        if (!options.json && !result.text.endsWith('\n')) process.stdout.write('\n')
-        results.push({ file, text: result.text, usage: result.usage ?? null })
+        try {
+          const { text, usage } = await withTicking(progress, `reading ${file}`, () =>
+            readImage(file, {
+              proxy: config.proxy.url,
+              accessToken,
+              model: options.model,
+              prompt: options.prompt,
+              onText(piece) {
+                progress.done()
+                if (!options.json) process.stdout.write(piece)
+              },
+            }),
+          )
+          if (!options.json && !text.endsWith('\n')) process.stdout.write('\n')
+          results.push({ file, text, usage: usage ?? null })
+        } catch (error) {
+          // The others may be good; the exit code tells that one was not.
+          process.exitCode = reportError(error, process.stderr)
+        }
       }
       if (options.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`)
     })

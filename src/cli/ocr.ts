@@ -19,6 +19,7 @@ const usageSchema = z.object({
   completion_tokens: z.number(),
   total_tokens: z.number(),
 })
+const errorEventSchema = z.object({ error: z.object({ message: z.string() }) })
 const chunkSchema = z.object({
   choices: z.array(z.object({ delta: z.object({ content: z.string().nullish() }) })),
   usage: usageSchema.nullish(),
@@ -51,7 +52,10 @@ export async function readImage(file: string, options: OcrRequest): Promise<OcrR
   let text = ''
   let usage: OcrResult['usage']
   for await (const data of readEvents(response)) {
-    const chunk = chunkSchema.parse(JSON.parse(data))
+    const event: unknown = JSON.parse(data)
+    const failure = errorEventSchema.safeParse(event).data
+    if (failure !== undefined) throw new CliError(`${basename(file)}: ${failure.error.message}`)
+    const chunk = chunkSchema.parse(event)
     const piece = chunk.choices[0]?.delta.content ?? ''
     text += piece
     usage = chunk.usage ?? usage
@@ -82,7 +86,10 @@ export async function withTicking<T>(
 async function* readEvents(response: Response): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   let rest = ''
-  for await (const bytes of response.body ?? []) {
+  const brokeOff = (cause?: unknown) =>
+    new CliError('the answer broke off before its end', { cause })
+  const body = response.body ?? new ReadableStream<Uint8Array>()
+  for await (const bytes of orFail(body, brokeOff)) {
     const lines = (rest + decoder.decode(bytes, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines) {
@@ -91,7 +98,18 @@ async function* readEvents(response: Response): AsyncGenerator<string> {
       if (data !== undefined) yield data
     }
   }
-  throw new CliError('the answer broke off before its end')
+  throw brokeOff()
+}
+
+async function* orFail(
+  body: AsyncIterable<Uint8Array>,
+  toError: (cause: unknown) => Error,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (cause) {
+    throw toError(cause)
+  }
 }
 
 const MEDIA_TYPES: readonly (readonly [string, string])[] = [
@@ -104,7 +122,8 @@ const MEDIA_TYPES: readonly (readonly [string, string])[] = [
 
 async function toDataUrl(file: string): Promise<string> {
   const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new CliError(`${file} cannot be read`, { cause })
+    const code = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+    throw new CliError(`${file} cannot be read${code}`, { cause })
   })
   const start = bytes.subarray(0, 4).toString('hex')
   const mediaType = MEDIA_TYPES.find(([magic]) => start.startsWith(magic))?.[1]

@@ -1,6 +1,8 @@
 import { Command, Option } from 'commander'
+import { z } from 'zod'
+import { readFileSync } from 'node:fs'
 import { backupCommand } from './backup-command.ts'
-import { reportError } from './cli-error.ts'
+import { EXIT, reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
 import { configCommands } from './config-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
@@ -33,6 +35,7 @@ export async function run(): Promise<void> {
   process.stdout.on('error', stopWithoutReader)
   const program = new Command('gatehouse')
     .description('Token issuer and verifying proxy for HunyuanOCR and other self-hosted OCR models')
+    .version(ownVersion())
     .option('--config <file>', 'YAML configuration file (or GATEHOUSE_CONFIG)')
     .addOption(
       new Option('--set <setting=value>', 'override one setting; repeatable')
@@ -51,8 +54,16 @@ export async function run(): Promise<void> {
   }
 }
 
-/** `gatehouse … | head` has read enough: that is no failure. */
+function ownVersion(): string {
+  const description: unknown = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  )
+  return z.object({ version: z.string() }).parse(description).version
+}
+
+/** `gatehouse … | head` has read enough: that is no failure. A full disk is. */
 function stopWithoutReader(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
+  if (error.code !== 'EPIPE')
+    process.stderr.write(`error: cannot write the output (${error.code})\n`)
+  process.exit(error.code === 'EPIPE' ? 0 : EXIT.failed)
 }

@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
 import { systemClock } from '../kernel/clock.ts'
-import { parseListenAddress } from '../kernel/listen-address.ts'
+import type { Config } from '../config/schema.ts'
+import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import { createLog, type Log } from '../kernel/log.ts'
 import { startBundledOcr } from '../bundled-ocr/server.ts'
-import { EXIT } from './cli-error.ts'
+import { CliError, EXIT } from './cli-error.ts'
 import { startIssuer, startProxy, type Running, type Surroundings } from './compose.ts'
 import { runDemo } from './demo.ts'
 import { createProgress } from './progress.ts'
@@ -22,14 +23,22 @@ export function serveCommands(program: Command): void {
     .command('issuer')
     .description('serve the token issuer alone')
     .action((_options, command: Command) =>
-      serve(command, ({ config }, around) => startIssuer(config, around)),
+      serve(command, async ({ config }, around) => {
+        const issuer = await startIssuer(config, around)
+        process.stdout.write(whereabouts('issuer', config.issuer))
+        return issuer
+      }),
     )
 
   program
     .command('proxy')
     .description('serve the verifying proxy alone')
     .action((_options, command: Command) =>
-      serve(command, ({ config }, around) => startProxy(config, around)),
+      serve(command, async ({ config }, around) => {
+        const proxy = await startProxy(config, around)
+        process.stdout.write(whereabouts('proxy', config.proxy))
+        return proxy
+      }),
     )
 
   program
@@ -38,16 +47,27 @@ export function serveCommands(program: Command): void {
     .option('--listen <host:port>', 'where', '127.0.0.1:8000')
     .action((options: { listen: string }, command: Command) =>
       serve(command, async (_loaded, { log, clock }) => {
+        const listen = parseListenAddress(options.listen)
+        if (!isLoopbackHost(listen.host)) {
+          throw new CliError(
+            '--listen: the engine asks nobody for a token, so it stays on loopback',
+            {
+              hint: 'let others reach it through the proxy',
+              exitCode: EXIT.usage,
+            },
+          )
+        }
         const progress = createProgress(process.stderr)
         const engine = await startBundledOcr({
-          listen: parseListenAddress(options.listen),
+          listen,
           log,
           clock,
           onProgress: ({ stage, fraction }) =>
-            progress.update(`${stage} ${Math.round(fraction * 100)} %`),
+            progress.update(`${stage} … ${Math.round(fraction * 100)} %`),
         })
         process.stdout.write(`The bundled OCR engine listens on http://${options.listen}\n`)
-        void engine.ready.then(() => progress.done())
+        await engine.ready
+        progress.done()
         return { close: engine.close }
       }),
     )
@@ -56,6 +76,10 @@ export function serveCommands(program: Command): void {
     .command('demo')
     .description('show the whole story on free ports in a temporary folder, then stop')
     .action(() => runDemo(process.stdout))
+}
+
+function whereabouts(role: string, { url, listen, opsListen }: Config['issuer' | 'proxy']): string {
+  return `The ${role} of ${url} listens on ${listen}, for operators on ${opsListen}.\n`
 }
 
 /** Runs until SIGTERM or SIGINT, then lets running requests finish; a second signal ends it at once. */

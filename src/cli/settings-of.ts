@@ -6,14 +6,24 @@ import { ConfigError } from '../kernel/errors.ts'
 
 const globalOptions = z.object({ config: z.string().optional(), set: z.array(z.string()) })
 
-export type LoadedConfig = { config: Config; warnings: string[]; given: ReadonlySet<string> }
+export type LoadedConfig = {
+  config: Config
+  warnings: string[]
+  given: ReadonlySet<string>
+  /** The flags that lead to the same configuration, for the commands that we suggest. */
+  flags: string[]
+}
 
 /** The configuration for a command: file < environment < flags. A ConfigError lists every problem. */
 export function settingsOf(command: Command): LoadedConfig {
   const { config: file, set } = globalOptions.parse(command.optsWithGlobals())
   const result = loadConfig({ file, set })
   if (result.problems !== undefined) {
-    throw new ConfigError(result.problems, 'every setting: npm run -s gatehouse -- config schema')
+    throw new ConfigError(
+      result.problems,
+      'every setting with its value: npm run -s gatehouse -- config print',
+    )
   }
-  return result
+  const fileFlags = file === undefined ? [] : ['--config', file]
+  return { ...result, flags: [...fileFlags, ...set.flatMap((each) => ['--set', each])] }
 }

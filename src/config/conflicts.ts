@@ -7,6 +7,7 @@ export function findConflicts(config: Config): string[] {
     ...unsafeUrls(config),
     ...unsafeListeners(config),
     ...incomplete(config),
+    ...ambiguousRoutes(config),
     ...unavailable(config),
   ]
 }
@@ -26,6 +27,17 @@ function unsafeListeners({ issuer, admin, proxy, trustedProxies }: Config): stri
       return isPlain && !isLoopback(role.listen.slice(0, role.listen.lastIndexOf(':')))
     })
     .map(([name]) => `${name}.listen: off loopback it needs ${name}.tls or trustedProxies`)
+}
+
+/** One request, one rule; and the proxy's own document is nobody else's. */
+function ambiguousRoutes({ proxy }: Config): string[] {
+  const names = proxy.routes.map(({ method, path }) => `${method} ${path}`)
+  const repeated = names.filter((name, i) => names.indexOf(name) !== i)
+  const reserved = names.filter((name) => name.endsWith(' /.well-known/oauth-protected-resource'))
+  return [
+    ...repeated.map((name) => `proxy.routes: ${name} is there twice`),
+    ...reserved.map((name) => `proxy.routes: ${name} is answered by the proxy itself`),
+  ]
 }
 
 function incomplete({ issuer, admin, proxy }: Config): string[] {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { findConflicts } from './conflicts.ts'
+import { findOddities } from './oddities.ts'
 import { configSchema, type Config } from './schema.ts'
 import { listSettings, parseSettingText, type Setting } from './settings.ts'
 
@@ -44,11 +45,32 @@ export function loadConfig(options: LoadOptions = {}): LoadResult {
 
   const parsed = configSchema.safeParse(merged)
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap(describeIssue))
-  else problems.push(...findConflicts(parsed.data))
+  const whole = parsed.data ?? parseWithout(merged, parsed.error?.issues ?? [])
+  if (whole !== undefined) problems.push(...findConflicts(whole))
   if (problems.length > 0 || parsed.data === undefined) return { problems }
 
   const given = new Set(settings.map(({ path }) => path).filter((path) => isGiven(merged, path)))
-  return { config: parsed.data, warnings, given }
+  return {
+    config: parsed.data,
+    warnings: [...warnings, ...findOddities(parsed.data, given)],
+    given,
+  }
+}
+
+/** The configuration with defaults in the place of what is wrong, so that conflicts among the rest show as well. */
+function parseWithout(merged: Tree, issues: readonly z.core.$ZodIssue[]): Config | undefined {
+  const rest = structuredClone(merged)
+  for (const issue of issues) {
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : ['']
+    for (const key of keys) remove(rest, [...issue.path.map(String), ...(key === '' ? [] : [key])])
+  }
+  return configSchema.safeParse(rest).data
+}
+
+function remove(tree: Tree, [head = '', ...rest]: readonly string[]): void {
+  const child = tree[head]
+  if (rest.length > 0 && isTree(child)) remove(child, rest)
+  else delete tree[head]
 }
 
 type Tree = Record<string, unknown>
@@ -102,8 +124,15 @@ function readEnvironment(
   }
   const warnings = Object.keys(env)
     .filter((name) => name.startsWith('GATEHOUSE_') && !known.has(name))
-    .map((name) => `${name} in the environment is not a setting`)
+    .map((name) => `${name} in the environment is not a setting${suggestion(name, known)}`)
   return { values, warnings }
+}
+
+/** The usual slip is one underscore for two, or two for one. */
+function suggestion(name: string, known: ReadonlySet<string>): string {
+  const flat = name.replaceAll('__', '_')
+  const meant = [...known].find((candidate) => candidate.replaceAll('__', '_') === flat)
+  return meant === undefined ? '' : `: did you mean ${meant}?`
 }
 
 function readFlags(

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 
-const wholeNumber = (min: number, max = Number.MAX_SAFE_INTEGER) => z.int().min(min).max(max)
+const wholeNumber = (min: number, max = Number.MAX_SAFE_INTEGER) =>
+  z.int('must be a whole number').min(min).max(max)
 const secret = () => z.string().min(1).meta({ secret: true })
 
 const listen = z

@@ -42,6 +42,7 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   app.use(answerWithProblems(options.log))
   app.use(refuseUnknownEndpoints)
   app.use(serveJwks(options))
+  app.use(refuseAmbiguousCredentials)
   app.use(pinOrigin(new URL(issuer), options.trustedProxies))
   app.use(passTo(provider))
   return app
@@ -86,9 +87,35 @@ function serveJwks({ ring, jwksMaxAgeSeconds }: IssuerAppOptions): Middleware {
     })
     ctx.type = 'application/jwk-set+json'
     // Koa's own check gives in to `Cache-Control: no-cache`, which Node's fetch adds to every conditional request.
-    if (ctx.get('if-none-match').split(/, ?/).includes(etag)) ctx.status = 304
+    if (hasEtag(ctx.get('if-none-match'), etag)) ctx.status = 304
     else ctx.body = body
   }
+}
+
+/** RFC 9110 §13.1.2: any of a list, compared weakly, as a compressing server in between has weakened ours. */
+function hasEtag(ifNoneMatch: string, etag: string): boolean {
+  return ifNoneMatch.split(',').some((each) => ['*', etag, `W/${etag}`].includes(each.trim()))
+}
+
+/** RFC 6749 §2.3: one way of authentication, and never in the address. */
+function refuseAmbiguousCredentials(ctx: Context, next: Next): Promise<void> {
+  const names = ctx.req.rawHeaders
+    .filter((_value, i) => i % 2 === 0)
+    .map((name) => name.toLowerCase())
+  const authorizations = names.filter((name) => name === 'authorization').length
+  const inAddress = ['client_id', 'client_secret', 'client_assertion'].some(
+    (name) => name in ctx.query,
+  )
+  if (ctx.path !== '/token' || (authorizations <= 1 && !inAddress)) return next()
+  ctx.status = 400
+  ctx.set('cache-control', 'no-store')
+  ctx.body = {
+    error: 'invalid_request',
+    error_description: inAddress
+      ? 'credentials in the address'
+      : 'more than one Authorization header',
+  }
+  return Promise.resolve()
 }
 
 /**

@@ -12,19 +12,22 @@ const USED_ASSERTIONS = { name: 'used-assertions', layout: 'scattered' } as cons
 
 /**
  * What oidc-provider leaves open about the claims of a client assertion (RFC 7523 §3): the audience is the issuer and
- * nothing else (it also takes the endpoint's address, and lists), the identifier is a string, the end is near.
+ * nothing else (it also takes the endpoint's address, and lists), the identifier is a string, the end is near but not
+ * over (it gives 15 s).
  */
 export function requireStrictAssertion(issuer: string, { errors }: OidcProvider) {
   return function assertJwtClientAuthClaimsAndHeader(
     _ctx: KoaContextWithOIDC,
     claims: Readonly<Record<string, unknown>>,
   ): void {
+    const now = Date.now() / 1000
     const rules = z.object({
       aud: z.literal(issuer, { error: 'the audience must be the issuer alone' }),
       jti: z.string({ error: 'the jti must be a string' }).max(300, 'the jti is too long'),
       exp: z
         .number()
-        .max(Date.now() / 1000 + MAX_LIFETIME_SECONDS, 'the assertion expires too far ahead'),
+        .min(now, 'the assertion has expired')
+        .max(now + MAX_LIFETIME_SECONDS, 'the assertion expires too far ahead'),
     })
     const problem = rules.safeParse(claims).error?.issues[0]?.message
     if (problem !== undefined) throw new errors.InvalidClientAuth(problem)

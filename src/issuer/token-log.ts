@@ -1,6 +1,7 @@
 import type Provider from 'oidc-provider'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import type { Log, LogFields } from '../kernel/log.ts'
+import { identifierSchema } from '../registry/identifier.ts'
 import type { IssuerMetrics } from './metrics.ts'
 
 /** Writes one line and counts one for every token request, granted or not, with the reason. */
@@ -40,9 +41,19 @@ function fieldsOf(ctx: KoaContextWithOIDC): LogFields {
   const { client } = ctx.oidc
   return {
     request_id: String(ctx.res.getHeader('x-request-id')),
-    client_id: client?.clientId,
+    client_id: client?.clientId ?? claimedClientId(ctx),
     tenant_id: typeof client?.['tenant_id'] === 'string' ? client['tenant_id'] : undefined,
     sub: client?.clientId,
     remote_addr: ctx.ip,
   }
+}
+
+/** Whom a request that failed says it is; only what could be a client id, as anyone can write it. */
+function claimedClientId(ctx: KoaContextWithOIDC): string | undefined {
+  const basic = /^basic ([A-Za-z0-9+/=]+)$/i.exec(ctx.get('authorization'))?.[1] ?? ''
+  const claimed =
+    ctx.oidc.params?.['client_id'] ?? Buffer.from(basic, 'base64').toString().split(':', 1)[0]
+  return typeof claimed === 'string' && identifierSchema.safeParse(claimed).success
+    ? claimed
+    : undefined
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import {
   createServer,
   type IncomingMessage,
@@ -8,11 +7,10 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, BlockList } from 'node:net'
+import { createConnectionGuard } from './connection-guard.ts'
 import { AppError, ConfigError } from './errors.ts'
 import { formatListenAddress, type ListenAddress } from './listen-address.ts'
 import type { Log } from './log.ts'
-import { sendProblem } from './problem.ts'
-import { refuseWhatIsNoRequest } from './refused-connection.ts'
 
 export type HttpServerOptions = {
   /** The setting that says where it listens, such as `proxy.listen`: its name in the log and in start errors. */
@@ -76,49 +74,43 @@ function createListener(options: HttpServerOptions): Server {
     // Node's own answer would be none of ours.
     requireHostHeader: false,
   }
-  const handle = refuseWithoutHost(
-    options.terminators
-      ? refuseUnlessTerminated(options.handle, options.terminators)
-      : options.handle,
-  )
+  const guard = createConnectionGuard({ ...options, maxHeaderBytes: MAX_HEADER_BYTES })
+  const handle = guard.oneAtATime((req, res) => {
+    const refusal = refusalOf(req, options.terminators)
+    if (refusal === undefined) options.handle(req, res)
+    else guard.refuseRequest(req, res, refusal)
+  })
   const server = options.tls
-    ? createTlsServer({ ...http, ...options.tls, minVersion: 'TLSv1.2' }, handle)
+    ? createTlsServer(
+        { ...http, ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: http.headersTimeout },
+        handle,
+      )
     : createServer(http, handle)
   if (options.sendsContinue === 'handler') {
     server.on('checkContinue', (req, res) => server.emit('request', req, res))
   }
-  server.on('checkExpectation', (_req: IncomingMessage, res: ServerResponse) =>
-    sendProblem(
+  server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) =>
+    guard.refuseRequest(
+      req,
       res,
       new AppError('expectation_failed', 'Only 100-continue is known.'),
-      randomUUID(),
     ),
   )
-  refuseWhatIsNoRequest(server, MAX_HEADER_BYTES)
+  guard.watch(server)
   return server
 }
 
-/** RFC 9112 §3.2: HTTP/1.1 names its host. */
-function refuseWithoutHost(handle: RequestListener): RequestListener {
-  return (req: IncomingMessage, res: ServerResponse) => {
-    if (req.headers.host !== undefined || req.httpVersion !== '1.1') return handle(req, res)
-    const refusal = new AppError('malformed_request', 'The Host header is missing.', {
-      headers: { connection: 'close' },
-    })
-    return sendProblem(res, refusal, randomUUID())
+/** What no handler should see: HTTP/1.1 names its host (RFC 9112 §3.2), and a terminator says that it had TLS. */
+function refusalOf(req: IncomingMessage, terminators: BlockList | undefined): AppError | undefined {
+  const headers = { connection: 'close' }
+  if (req.headers.host === undefined && req.httpVersion === '1.1') {
+    return new AppError('malformed_request', 'The Host header is missing.', { headers })
   }
-}
-
-function refuseUnlessTerminated(handle: RequestListener, terminators: BlockList): RequestListener {
-  return (req: IncomingMessage, res: ServerResponse) => {
-    const { remoteAddress = '', remoteFamily } = req.socket
-    const isTerminator = terminators.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4')
-    if (isTerminator && req.headers['x-forwarded-proto'] === 'https') return handle(req, res)
-    const refusal = new AppError('https_required', 'Use https.', {
-      headers: { connection: 'close' },
-    })
-    return sendProblem(res, refusal, randomUUID())
-  }
+  if (terminators === undefined) return undefined
+  const { remoteAddress = '', remoteFamily } = req.socket
+  const isTerminator = terminators.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4')
+  const isSecure = isTerminator && req.headers['x-forwarded-proto'] === 'https'
+  return isSecure ? undefined : new AppError('https_required', 'Use https.', { headers })
 }
 
 async function drain(server: Server, seconds: number): Promise<void> {
@@ -149,7 +141,7 @@ function listenError(
     case 'EADDRINUSE':
       return new ConfigError(
         [`${name}: cannot use ${at}, something else listens there`],
-        `stop the other program (is Gatehouse already running?) or set ${name} to another port`,
+        `stop the other program (is Gatehouse already running?) or choose another port for ${name} (and its url)`,
       )
     case 'EACCES':
       return new ConfigError([`${name}: may not use ${at}, permission denied`])

@@ -1,35 +1,29 @@
-import { pino, type DestinationStream } from 'pino'
 import { AppError, ConfigError } from './errors.ts'
+import { createLineBatch, type LineDestination } from './line-batch.ts'
 
 /** Every field that a log line may have. What is not named here never reaches the log, whoever passes it in. */
-const FIELDS = [
-  'event',
-  'request_id',
-  'decision',
-  'reason',
-  'tenant_id',
-  'client_id',
-  'sub',
-  'jti',
-  'kid',
-  'remote_addr',
-  'target',
-  'method',
-  'route',
-  'status',
-  'grant_type',
-  'upstream',
-  'bytes_in',
-  'bytes_out',
-  'duration_ms',
-  'listener',
-  'url',
-  'version',
-] as const
+type FieldName =
+  | 'event'
+  | 'request_id'
+  | 'decision'
+  | 'reason'
+  | 'tenant_id'
+  | 'client_id'
+  | 'sub'
+  | 'jti'
+  | 'kid'
+  | 'remote_addr'
+  | 'target'
+  | 'method'
+  | 'route'
+  | 'status'
+  | 'grant_type'
+  | 'upstream'
+  | 'duration_ms'
+  | 'listener'
+  | 'url'
 
-export type LogFields = { [field in (typeof FIELDS)[number]]?: string | number | undefined } & {
-  err?: unknown
-}
+export type LogFields = { [field in FieldName]?: string | number | undefined } & { err?: unknown }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -40,58 +34,99 @@ export type Log = {
   flush: () => Promise<void>
 }
 
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const
+type LineLevel = (typeof LEVELS)[number]
+
 /**
  * A JSON-lines log of allowlisted fields on stderr, written in batches at most 200 ms late.
  * `time` is RFC 3339 in UTC, durations are in milliseconds.
  */
-export function createLog(level: LogLevel, destination?: DestinationStream): Log {
-  const buffered = pino.destination({ dest: 2, sync: false, minLength: 4096, periodicFlush: 200 })
-  const logger = pino(
-    {
-      level,
-      base: null,
-      messageKey: 'message',
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: (error: unknown) => describeError(error) },
-    },
-    destination ?? buffered,
-  )
+export function createLog(level: LogLevel, destination: LineDestination = createLineBatch()): Log {
+  const lowest = level === 'silent' ? LEVELS.length : LEVELS.indexOf(level)
+  const isoTime = createIsoTime()
+  const logAt = (name: LineLevel): Log[LineLevel] => {
+    if (LEVELS.indexOf(name) < lowest) return () => undefined
+    return (fields, message) =>
+      destination.write(formatLine({ level: name, time: isoTime(), message }, fields))
+  }
   return {
-    debug: (fields, message) => logger.debug(pickFields(fields), message),
-    info: (fields, message) => logger.info(pickFields(fields), message),
-    warn: (fields, message) => logger.warn(pickFields(fields), message),
-    error: (fields, message) => logger.error(pickFields(fields), message),
-    flush: () => new Promise((resolve) => logger.flush(() => resolve())),
+    debug: logAt('debug'),
+    info: logAt('info'),
+    warn: logAt('warn'),
+    error: logAt('error'),
+    flush: async () => destination.flush?.(),
   }
 }
 
-function pickFields(fields: LogFields): Record<string, unknown> {
-  const picked: Record<string, unknown> = {}
-  for (const field of FIELDS) {
-    const value = fields[field]
-    if (value !== undefined) picked[field] = value
+type LineKey = keyof LogFields | 'level' | 'time' | 'message'
+
+/** Spelt out, so that every line is an object of one shape: the log was a sixth of the proxy's CPU time (bench/). */
+function formatLine(
+  { level, time, message }: { level: LineLevel; time: string; message: string },
+  fields: LogFields,
+): string {
+  const line = JSON.stringify({
+    level,
+    time,
+    event: fields.event,
+    request_id: fields.request_id,
+    decision: fields.decision,
+    reason: fields.reason,
+    tenant_id: fields.tenant_id,
+    client_id: fields.client_id,
+    sub: fields.sub,
+    jti: fields.jti,
+    kid: fields.kid,
+    remote_addr: fields.remote_addr,
+    target: fields.target,
+    method: fields.method,
+    route: fields.route,
+    status: fields.status,
+    grant_type: fields.grant_type,
+    upstream: fields.upstream,
+    duration_ms: fields.duration_ms,
+    listener: fields.listener,
+    url: fields.url,
+    err: fields.err === undefined ? undefined : describeError(fields.err),
+    message,
+  } satisfies Record<LineKey, unknown>)
+  return `${line}\n`
+}
+
+/** Many lines fall into one millisecond, and they share its text. */
+function createIsoTime(): () => string {
+  let ms = 0
+  let text = ''
+  return () => {
+    const nowMs = Date.now()
+    if (nowMs !== ms) {
+      ms = nowMs
+      text = new Date(nowMs).toISOString()
+    }
+    return text
   }
-  if (fields.err !== undefined) picked['err'] = fields.err
-  return picked
 }
 
 /** How far a chain of causes is followed; one may be its own cause. */
 const MAX_CAUSES = 4
 
+/** Codes of the operating system, of TLS and of undici: their messages name addresses and paths, never content. */
+const SYSTEM_CODE = /^(?:E[A-Z0-9]+|ERR_TLS_\w+|\w*CERT\w*|UND_ERR_\w+)$/
+
 /**
- * What of an error is safe to keep. A message is only kept from our own errors and from system errors (those with a
- * `code`): a parser's message quotes its input, which may be somebody's document.
+ * What of an error is safe to keep. A message is only kept from our own errors and from system errors: a parser's
+ * message quotes its input, which may be somebody's document.
  */
 function describeError(error: unknown, depth = 0): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined
   const isOurs = error instanceof AppError || error instanceof ConfigError
+  const isSystem = SYSTEM_CODE.test(code ?? '')
   return {
     type: error.name,
     ...(code === undefined ? {} : { code }),
-    ...(isOurs || code !== undefined ? { message: error.message } : {}),
-    stack: framesOf(error),
+    // What was meant to happen needs no stack; what was not, needs nothing more.
+    ...(isOurs || isSystem ? { message: error.message } : { stack: framesOf(error) }),
     ...(error.cause === undefined || depth >= MAX_CAUSES
       ? {}
       : { cause: describeError(error.cause, depth + 1) }),

@@ -30,6 +30,7 @@ export function startOpsServer(options: OpsServerOptions): Promise<HttpServer> {
 function opsHandler({ registry, readiness, log }: OpsServerOptions): RequestListener {
   return (req, res) => {
     const requestId = requestIdOf(req)
+    res.setHeader('x-request-id', requestId)
     const path = req.url?.split('?', 1)[0]
     if (req.method !== 'GET' && req.method !== 'HEAD') {
       const refusal = new AppError('method_not_allowed', 'Only GET.', {
@@ -57,7 +58,15 @@ function opsHandler({ registry, readiness, log }: OpsServerOptions): RequestList
 }
 
 function runChecks(checks: ReadinessChecks): Record<string, CheckResult> {
-  return Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, check()]))
+  return Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, runCheck(check)]))
+}
+
+function runCheck(check: () => CheckResult): CheckResult {
+  try {
+    return check()
+  } catch {
+    return { status: 'unavailable', detail: 'the check itself failed' }
+  }
 }
 
 function sendHealth(res: ServerResponse, checks: Record<string, CheckResult>): void {

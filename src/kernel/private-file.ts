@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { link, mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ConfigError } from './errors.ts'
 
@@ -44,14 +44,15 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
     return await readFile(path, 'utf8')
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined
-    throw error
+    throw unusable(path, error)
   }
 }
 
 async function writeDraft(path: string, content: Content): Promise<string> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const draft = `${path}.${randomUUID()}.draft`
-  const file = await open(draft, 'wx', 0o600)
+  const file = await openDraft(draft).catch((error: unknown) => {
+    throw unusable(path, error)
+  })
   try {
     await file.writeFile(content)
     await file.sync()
@@ -62,6 +63,17 @@ async function writeDraft(path: string, content: Content): Promise<string> {
     await file.close()
   }
   return draft
+}
+
+async function openDraft(draft: string): Promise<FileHandle> {
+  await mkdir(dirname(draft), { recursive: true, mode: 0o700 })
+  return open(draft, 'wx', 0o600)
+}
+
+/** What the file system refuses is for the operator to change: a folder in the place of a file, a missing permission. */
+function unusable(path: string, error: unknown): unknown {
+  if (!(error instanceof Error && 'code' in error)) return error
+  return new ConfigError([`${path} cannot be used (${String(error.code)})`])
 }
 
 async function syncFolder(path: string): Promise<void> {

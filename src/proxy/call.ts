@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
@@ -11,12 +12,16 @@ export type Call = {
   readonly res: ServerResponse
   readonly requestId: string
   readonly startedAtMs: number
+  /** Kept, because the request forgets its connection when that ends. */
+  readonly socket: Socket
   readonly remoteAddress: string | undefined
   /** The path of the route; `none` while it matches none, so that metrics stay bounded. */
   route: string
   caller: Caller | undefined
   upstream: string | undefined
   refusal: AppError | undefined
+  /** Whether the failure came in the middle of an answer that had been allowed. */
+  hasBrokenOff: boolean
 }
 
 export function openCall(req: IncomingMessage, res: ServerResponse): Call {
@@ -25,11 +30,13 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     res,
     requestId: requestIdOf(req),
     startedAtMs: performance.now(),
+    socket: req.socket,
     remoteAddress: req.socket.remoteAddress,
     route: 'none',
     caller: undefined,
     upstream: undefined,
     refusal: undefined,
+    hasBrokenOff: false,
   }
 }
 
@@ -47,8 +54,8 @@ export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
     {
       event: 'proxy.call',
       request_id: call.requestId,
-      decision: refusal === undefined ? 'allow' : 'deny',
-      reason: refusal?.reason ?? outcome,
+      decision: refusal === undefined || call.hasBrokenOff ? 'allow' : 'deny',
+      reason: call.hasBrokenOff ? 'upstream_broke_off' : (refusal?.reason ?? outcome),
       tenant_id: token?.tenantId,
       client_id: token?.clientId,
       sub: token?.subject,
@@ -64,4 +71,14 @@ export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
     },
     'proxy call',
   )
+}
+
+/** How long a client that has been answered may go on sending its body, so that it finds the time to read why. */
+const LINGER_MS = 10_000
+
+/** Lets the rest of a body that nobody wants run dry, so that the connection is good for the next request. */
+export function discardRest({ req, socket }: Call): void {
+  if (req.complete) return
+  req.resume()
+  setTimeout(() => req.complete || socket.destroy(), LINGER_MS).unref()
 }

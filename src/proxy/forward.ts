@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { AppError } from '../kernel/errors.ts'
 import type { RequestBody } from './request-body.ts'
@@ -26,15 +25,42 @@ export class ClientGone extends Error {
 /** Responses up to here are written together with their headers. */
 const ONE_WRITE_UP_TO_BYTES = 65_536
 
+export type Exchange = { res: ServerResponse; requestId: string; idleMs: number }
+
 /**
  * Sends the request and streams the answer back, with backpressure both ways; settles when the exchange is over. Fails
- * with `upstream_unreachable`, `upstream_timeout`, the body's own AppError, or ClientGone.
+ * with `upstream_unreachable`, `upstream_timeout`, the body's own AppError, or ClientGone, also for a client that takes
+ * nothing for `idleMs`. A GET that an idle connection swallowed is sent once more (RFC 9110 §9.2.2).
  */
-export function forward(
-  res: ServerResponse,
+export async function forward(
+  exchange: Exchange,
   upstream: Upstream,
   request: UpstreamRequest,
-  requestId: string,
+): Promise<void> {
+  upstream.inFlight += 1
+  try {
+    await attempt(exchange, upstream, request)
+  } catch (error) {
+    if (!isRepeatable(error, exchange, request)) throw translate(error)
+    await attempt(exchange, upstream, request).catch((again: unknown) => {
+      throw translate(again)
+    })
+  } finally {
+    upstream.inFlight -= 1
+  }
+}
+
+const LOST_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+
+function isRepeatable(error: unknown, { res }: Exchange, { method }: UpstreamRequest): boolean {
+  if (method !== 'GET' && method !== 'HEAD') return false
+  return !res.headersSent && !res.closed && LOST_CONNECTION.has(codeOf(error))
+}
+
+function attempt(
+  { res, requestId, idleMs }: Exchange,
+  upstream: Upstream,
+  { method, target, headers, body }: UpstreamRequest,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined
@@ -46,55 +72,55 @@ export function forward(
       isGone = true
       controller?.abort(new ClientGone())
     })
-    upstream.inFlight += 1
-
     upstream.pool.dispatch(
-      {
-        method: request.method,
-        path: request.target,
-        headers: request.headers,
-        body: toDispatchable(request.body),
-      },
+      { method, path: target, headers, body },
       {
         onRequestStart(started) {
           controller = started
           if (isGone) started.abort(new ClientGone())
         },
-        onResponseStart(_controller, status, headers) {
-          bodyLength = contentLengthOf(headers)
-          res.writeHead(status, responseHeaders(headers, requestId))
+        onResponseStart(_controller, status, upstreamHeaders) {
+          // Informational: the answer is still to come.
+          if (status < 200) return
+          bodyLength = contentLengthOf(upstreamHeaders)
+          res.writeHead(status, responseHeaders(upstreamHeaders, requestId))
           const isShort = bodyLength !== undefined && bodyLength <= ONE_WRITE_UP_TO_BYTES
           if (!isShort) res.flushHeaders()
         },
         onResponseData(paused, chunk) {
-          if (chunk.length === bodyLength) {
-            res.end(chunk)
-          } else if (!res.write(chunk)) {
-            paused.pause()
-            res.once('drain', () => paused.resume())
-          }
+          if (chunk.length === bodyLength) res.end(chunk)
+          else if (!res.write(chunk)) pauseUntilDrained(res, paused, idleMs)
         },
         onResponseEnd() {
-          upstream.inFlight -= 1
           res.end()
           resolve()
         },
         onResponseError(_controller, error) {
-          upstream.inFlight -= 1
-          reject(isGone ? new ClientGone() : translate(error))
+          reject(isGone ? new ClientGone() : error)
         },
       },
     )
   })
 }
 
-function toDispatchable(body: RequestBody): Buffer | Readable | null {
-  if (body === null || Buffer.isBuffer(body) || body instanceof Readable) return body
-  return Readable.from(body, { objectMode: false })
+/** Waits for the client to take what it has been sent; one that takes nothing does not keep the model server. */
+function pauseUntilDrained(
+  res: ServerResponse,
+  upstream: Dispatcher.DispatchController,
+  idleMs: number,
+): void {
+  upstream.pause()
+  const stuck = setTimeout(() => res.destroy(), idleMs)
+  const goOn = () => {
+    clearTimeout(stuck)
+    res.off('drain', goOn).off('close', goOn)
+    upstream.resume()
+  }
+  res.on('drain', goOn).on('close', goOn)
 }
 
 function responseHeaders(headers: IncomingHttpHeaders, requestId: string): OutgoingHttpHeaders {
-  const named = headers.connection === undefined ? [] : headers.connection.toLowerCase().split(',')
+  const named = [headers.connection ?? []].flat().join(',').toLowerCase().split(',')
   const kept: OutgoingHttpHeaders = { 'x-request-id': requestId }
   for (const name in headers) {
     if (HOP_BY_HOP.has(name) || name === 'x-request-id') continue
@@ -110,15 +136,19 @@ function contentLengthOf(headers: IncomingHttpHeaders): number | undefined {
 }
 
 /** Undici's errors, translated once. */
-function translate(error: Error): AppError {
-  if (error instanceof AppError) return error
-  const code = 'code' in error ? error.code : undefined
-  switch (code) {
+function translate(error: unknown): Error {
+  if (error instanceof AppError || error instanceof ClientGone) return error
+  switch (codeOf(error)) {
     case 'UND_ERR_HEADERS_TIMEOUT':
     case 'UND_ERR_BODY_TIMEOUT':
       return new AppError('upstream_timeout', 'The model server did not answer in time.', {
         cause: error,
       })
+    case 'EAI_AGAIN':
+    case 'ECONNREFUSED':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'ENOTFOUND':
     case 'UND_ERR_CONNECT_TIMEOUT':
       return new AppError('upstream_unreachable', 'The model server cannot be reached.', {
         cause: error,
@@ -127,9 +157,10 @@ function translate(error: Error): AppError {
       return new AppError(
         'upstream_unreachable',
         'The model server broke off the exchange or refused it.',
-        {
-          cause: error,
-        },
+        { cause: error },
       )
   }
 }
+
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : ''

@@ -5,7 +5,7 @@ import type { Log } from '../kernel/log.ts'
 import { sendProblem } from '../kernel/problem.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from './authorize.ts'
-import { openCall, recordCall, type Call } from './call.ts'
+import { discardRest, openCall, recordCall, type Call } from './call.ts'
 import { bearerChallenge } from './challenge.ts'
 import { ClientGone, forward } from './forward.ts'
 import type { ProxyMetrics } from './metrics.ts'
@@ -21,6 +21,8 @@ export type ProxyOptions = {
   issuer: string
   routes: readonly Route[]
   maxBodyBytes: number
+  /** For how long a client may send or take nothing in the middle of an exchange. */
+  idleTimeoutSeconds: number
   /** Sent upstream as the bearer, if the model server wants one. */
   upstreamApiKey: string | undefined
   authenticate: Authenticator
@@ -29,7 +31,7 @@ export type ProxyOptions = {
   log: Log
 }
 
-type Proxy = ProxyOptions & { table: RouteTable; ownDocument: string }
+type ProxyContext = ProxyOptions & { table: RouteTable; ownDocument: string }
 
 /** Verifies, then forwards: every request is answered, logged and counted exactly once, whatever happens to it. */
 export function createProxy(options: ProxyOptions): RequestListener {
@@ -43,11 +45,13 @@ export function createProxy(options: ProxyOptions): RequestListener {
   return (req, res) => {
     const call = openCall(req, res)
     res.once('close', () => recordCall(call, proxy.log, proxy.metrics))
-    handle(proxy, call).catch((error: unknown) => refuse(proxy, call, error))
+    answerCall(proxy, call)
+      .catch((error: unknown) => refuse(proxy, call, error))
+      .finally(() => discardRest(call))
   }
 }
 
-async function handle(proxy: Proxy, call: Call): Promise<void> {
+async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const { req, res } = call
   const { method = '', url: target = '' } = req
   const headers = readRequestHeaders(req.rawHeaders)
@@ -60,17 +64,19 @@ async function handle(proxy: Proxy, call: Call): Promise<void> {
   }
   if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call.requestId, res)
 
-  requireAcceptableLength(headers, proxy.maxBodyBytes)
-  if (headers.expectsContinue) res.writeContinue()
-  const body = await readRequestBody(req, headers, proxy.maxBodyBytes)
+  // Whoever has not shown a token sends nothing to the model server but the question.
+  requireAcceptableLength(headers, route.scopes === undefined ? 0 : proxy.maxBodyBytes)
+  if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
+  const idleMs = proxy.idleTimeoutSeconds * 1000
+  const body = await readRequestBody(req, headers, { maxBytes: proxy.maxBodyBytes, idleMs })
 
   const upstream = proxy.upstreams.pick()
   call.upstream = upstream.url
   const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
-  await forward(res, upstream, request, call.requestId)
+  await forward({ res, requestId: call.requestId, idleMs }, upstream, request)
 }
 
-async function authenticate(proxy: Proxy, headers: RequestHeaders): Promise<Caller> {
+async function authenticate(proxy: ProxyContext, headers: RequestHeaders): Promise<Caller> {
   const startedAtMs = performance.now()
   try {
     return await proxy.authenticate(headers.authorization)
@@ -79,7 +85,7 @@ async function authenticate(proxy: Proxy, headers: RequestHeaders): Promise<Call
   }
 }
 
-function upstreamHeaders(proxy: Proxy, call: Call, headers: RequestHeaders): string[] {
+function upstreamHeaders(proxy: ProxyContext, call: Call, headers: RequestHeaders): string[] {
   const sent = [...headers.forwardable, 'x-request-id', call.requestId]
   if (call.caller !== undefined) sent.push(...call.caller.identityHeaders)
   if (!headers.isTraced) sent.push('traceparent', newTraceparent())
@@ -90,11 +96,11 @@ function upstreamHeaders(proxy: Proxy, call: Call, headers: RequestHeaders): str
 
 /** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
 function newTraceparent(): string {
-  const traceId = randomUUID().replaceAll('-', '')
-  return `00-${traceId}-${randomUUID().replaceAll('-', '').slice(0, 16)}-00`
+  const random = randomUUID().replaceAll('-', '')
+  return `00-${random}-${random.slice(16)}-00`
 }
 
-function sendOwnDocument(proxy: Proxy, requestId: string, res: ServerResponse): void {
+function sendOwnDocument(proxy: ProxyContext, requestId: string, res: ServerResponse): void {
   res.writeHead(200, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(proxy.ownDocument),
@@ -104,14 +110,12 @@ function sendOwnDocument(proxy: Proxy, requestId: string, res: ServerResponse): 
   res.end(proxy.ownDocument)
 }
 
-/** How long a refused client may go on sending, so that it finds the time to read why. */
-const LINGER_MS = 10_000
-
-function refuse(proxy: Proxy, call: Call, error: unknown): void {
+function refuse(proxy: ProxyContext, call: Call, error: unknown): void {
   const { req, res } = call
   if (error instanceof ClientGone || res.closed) return
   const refusal = toAppError(error)
   call.refusal = refusal
+  call.hasBrokenOff = res.headersSent
   if (refusal instanceof AuthError) {
     const metadataUrl = `${proxy.url}${RESOURCE_METADATA_PATH}`
     res.setHeader('www-authenticate', bearerChallenge(refusal, metadataUrl))
@@ -119,5 +123,4 @@ function refuse(proxy: Proxy, call: Call, error: unknown): void {
   // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
   if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')
   sendProblem(res, refusal, call.requestId)
-  if (!req.complete) setTimeout(() => req.complete || req.socket?.destroy(), LINGER_MS).unref()
 }

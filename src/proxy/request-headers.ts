@@ -92,7 +92,10 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
 /** Servers behind CGI-like gateways read `_` as `-`, so both spellings of a name count. */
 function isWithheld(name: string): boolean {
   const dashed = name.includes('_') ? name.replaceAll('_', '-') : name
-  return HOP_BY_HOP.has(dashed) || WITHHELD.has(dashed) || WITHHELD_PREFIX.test(dashed)
+  const isDisguised = dashed !== name && dashed === 'content-length'
+  return (
+    isDisguised || HOP_BY_HOP.has(dashed) || WITHHELD.has(dashed) || WITHHELD_PREFIX.test(dashed)
+  )
 }
 
 function namesInConnection(rawHeaders: readonly string[]): Set<string> | undefined {

@@ -19,7 +19,6 @@ export function createRouteTable(routes: readonly Route[]): RouteTable {
   for (const route of routes) {
     const methods = byPath.get(route.path) ?? new Map<string, Route>()
     methods.set(route.method, route)
-    if (route.method === 'GET' && !methods.has('HEAD')) methods.set('HEAD', route)
     byPath.set(route.path, methods)
   }
   return {
@@ -27,9 +26,11 @@ export function createRouteTable(routes: readonly Route[]): RouteTable {
       const queryAt = target.indexOf('?')
       const methods = byPath.get(queryAt === -1 ? target : target.slice(0, queryAt))
       if (methods === undefined) throw new AppError('not_found', 'There is no such route.')
-      const route = methods.get(method)
+      const route = methods.get(method === 'HEAD' ? 'GET' : method)
       if (route !== undefined) return route
-      const allow = [...methods.keys()].join(', ')
+      const allow = [...methods.keys()]
+        .flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known]))
+        .join(', ')
       throw new AppError('method_not_allowed', `Only ${allow} here.`, { headers: { allow } })
     },
   }

@@ -12,7 +12,7 @@ export type UpstreamOptions = {
 }
 
 export type Upstreams = {
-  /** The model server with the fewest requests in flight. */
+  /** The model server with the fewest requests in flight; `temporarily_unavailable` when all have too many. */
   pick: () => Upstream
   all: readonly Upstream[]
   close: () => Promise<void>
@@ -20,6 +20,9 @@ export type Upstreams = {
 
 /** uvicorn closes an idle connection after 5 s without saying so: leave it before, not while it does. */
 const IDLE_CONNECTION_MS = 4000
+
+/** How many requests may wait for each that runs: beyond, a wait would be longer than a caller's patience. */
+const WAITING_PER_SLOT = 1
 
 export function createUpstreams(options: UpstreamOptions): Upstreams {
   const all = options.urls.map((url): Upstream => ({
@@ -32,10 +35,12 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     pick() {
       const [first, ...others] = all
       if (first === undefined) throw new AppError('temporarily_unavailable', 'No model server.')
-      return others.reduce(
-        (least, other) => (other.inFlight < least.inFlight ? other : least),
-        first,
-      )
+      const least = others.reduce((a, b) => (b.inFlight < a.inFlight ? b : a), first)
+      if (least.inFlight < options.maxInFlightPerUpstream * (1 + WAITING_PER_SLOT)) return least
+      throw new AppError('temporarily_unavailable', 'The model server has too much to do.', {
+        reason: 'upstreams_full',
+        headers: { 'retry-after': '1' },
+      })
     },
     async close() {
       await Promise.all(all.map(({ pool }) => pool.destroy()))

@@ -20,4 +20,3 @@ const publicKey = z
 
 /** The public keys of a client (RFC 7517 §5): RSA of 2048 bits or more, elliptic curves; never a private member. */
 export const publicJwksSchema = z.strictObject({ keys: z.array(publicKey).min(1).max(20) })
-export type PublicJwks = z.infer<typeof publicJwksSchema>

@@ -1,9 +1,9 @@
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { hintOf, isLive, type SecretRecord } from './client-secret.ts'
 import type { ClientRecord } from './client.ts'
-import type { GuessLimits } from './guess-limits.ts'
+import type { GuessLimits, Outcome } from './guess-limits.ts'
 import type { HashPool } from './hash-pool.ts'
-import type { Clients } from './registry.ts'
+import type { Clients, SecretAttempt } from './registry.ts'
 import type { SecretUses } from './secret-uses.ts'
 import { createVerifiedSecrets } from './verified-secrets.ts'
 
@@ -41,20 +41,28 @@ export function createSecretCheck(options: SecretCheckOptions): Clients['verifyS
     return client?.secrets.find((candidate) => candidate.hint === hint && isLive(candidate, now))
   }
 
-  const verifyByHash: Clients['verifySecret'] = async ({ clientId, secret, address }) => {
-    const candidate = secretIn((await findIssuable(clientId))?.client, secret)
-    const forgive = limits.count(clientId, address)
-    const isMatch = await pool.verify(candidate?.hash, secret).catch((error: unknown) => {
-      forgive()
-      throw error
-    })
-    if (!isMatch) return false
-    forgive()
+  /** The hash that the secret matched, if any. */
+  const matchHash = async (attempt: SecretAttempt): Promise<string | undefined> => {
+    const { clientId, secret, address } = attempt
+    const end = limits.begin(clientId, address)
+    let outcome: Outcome = 'unknown'
+    try {
+      const candidate = secretIn((await findIssuable(clientId))?.client, secret)
+      outcome = (await pool.verify(candidate?.hash, secret)) ? 'right' : 'wrong'
+      return outcome === 'right' ? candidate?.hash : undefined
+    } finally {
+      end(outcome)
+    }
+  }
+
+  const verifyByHash = async (attempt: SecretAttempt): Promise<boolean> => {
+    const { clientId, secret } = attempt
+    const hash = await matchHash(attempt)
+    if (hash === undefined) return false
     // argon2 may have waited in line for long: what counts is the client as it is now.
     const current = await findIssuable(clientId)
     const known = secretIn(current?.client, secret)
-    if (current === undefined || known?.hash !== candidate?.hash || known === undefined)
-      return false
+    if (current === undefined || known?.hash !== hash) return false
     const key = verified.keyOf({ clientId, version: current.version, secret })
     verified.remember(key, known.secret_id, known.expires_at)
     uses.note(clientId, known.secret_id)

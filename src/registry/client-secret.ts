@@ -16,7 +16,7 @@ export type NewSecret = z.output<typeof newSecretSchema>
 export const secretRecordSchema = newSecretSchema.extend({
   secret_id: z.uuid(),
   created_at: epochSecondsSchema,
-  hash: z.string(),
+  hash: z.string().startsWith('$argon2id$'),
   hint: z.string(),
 })
 export type SecretRecord = z.infer<typeof secretRecordSchema>

@@ -5,48 +5,79 @@ import { AppError } from '../kernel/errors.ts'
 
 export type GuessLimits = {
   /**
-   * Counts an attempt as failed and gives what takes that back. AppError `rate_limited` with `Retry-After` when
-   * there were too many, before which nothing is counted.
+   * Lets an attempt begin; what it gives is called with how it ended. AppError `rate_limited` with `Retry-After` when
+   * there were too many failures, or too many are under way.
    */
-  count: (who: string, address: string) => () => void
+  begin: (who: string, address: string) => (outcome: Outcome) => void
 }
 
-/** One address tries many clients: that many times what it may try on one. */
-const ADDRESS_FACTOR = 10
-const WINDOW_MS = 60_000
-const MAX_COUNTERS = 100_000
+/** `unknown`: nobody found out, so it was no guess. */
+export type Outcome = 'right' | 'wrong' | 'unknown'
 
-type Counter = { startedAtMs: number; failures: number }
+const WINDOW_MS = 60_000
+/** From one address about all together: so many times what it may be wrong about one, at once and per minute. */
+const ADDRESS_BURST_FACTOR = 5
+const ADDRESS_RATE_FACTOR = 10
+/** So that one address cannot take all places in the line for argon2. */
+const MAX_UNDER_WAY = 32
+const MAX_REMEMBERED = 100_000
+
+type Window = { startedAtMs: number; failures: number }
+/** A leaky bucket: `level` is how many failures were in it at `atMs`. */
+type Bucket = { atMs: number; level: number }
 
 /**
- * How often somebody may be wrong within a minute: `maxFailuresPerMinute` for one client or user from one address, ten
- * times that from one address for all together. Kept in memory, of bounded size, for this process.
+ * How often somebody may be wrong: `maxFailuresPerMinute` about one client or user from one address, where what is under
+ * way counts as a failure, so that many at once are no more than many in turn. And ten times that from one address about
+ * all together, steadily, so that the work comes in small portions and a neighbour soon has a turn. Kept in memory, of
+ * bounded size, for this process.
  */
 export function createGuessLimits(clock: Clock, maxFailuresPerMinute: number): GuessLimits {
-  const counters = new LRUCache<string, Counter>({ max: MAX_COUNTERS })
+  const windows = new LRUCache<string, Window>({ max: MAX_REMEMBERED })
+  const buckets = new LRUCache<string, Bucket>({ max: MAX_REMEMBERED })
+  const underWay = new Map<string, number>()
+  const burst = maxFailuresPerMinute * ADDRESS_BURST_FACTOR
+  const leakPerMs = (maxFailuresPerMinute * ADDRESS_RATE_FACTOR) / WINDOW_MS
 
-  const counterOf = (key: string): Counter => {
-    const known = counters.get(key)
-    if (known !== undefined && clock() - known.startedAtMs < WINDOW_MS) return known
-    const fresh = { startedAtMs: clock(), failures: 0 }
-    counters.set(key, fresh)
-    return fresh
+  const openWindow = (key: string): Window => {
+    const known = windows.get(key)
+    if (known === undefined || clock() - known.startedAtMs >= WINDOW_MS) {
+      const fresh = { startedAtMs: clock(), failures: 0 }
+      windows.set(key, fresh)
+      return fresh
+    }
+    if (known.failures < maxFailuresPerMinute) return known
+    throw tooMany(known.startedAtMs + WINDOW_MS - clock())
+  }
+
+  const levelOf = (origin: string): number => {
+    const { atMs, level } = buckets.get(origin) ?? { atMs: 0, level: 0 }
+    return Math.max(0, level - (clock() - atMs) * leakPerMs)
+  }
+
+  const requireRoom = (origin: string): void => {
+    if ((underWay.get(origin) ?? 0) >= MAX_UNDER_WAY) throw tooMany(1000)
+    const excess = levelOf(origin) + 1 - burst
+    if (excess > 0) throw tooMany(excess / leakPerMs)
+  }
+
+  const track = (origin: string, change: 1 | -1): void => {
+    const running = (underWay.get(origin) ?? 0) + change
+    if (running > 0) underWay.set(origin, running)
+    else underWay.delete(origin)
   }
 
   return {
-    count: (who, address) => {
+    begin: (who, address) => {
       const origin = originOf(address)
-      const limits: [Counter, number][] = [
-        [counterOf(`${origin} ${who}`), maxFailuresPerMinute],
-        [counterOf(origin), maxFailuresPerMinute * ADDRESS_FACTOR],
-      ]
-      const waitsMs = limits
-        .filter(([{ failures }, max]) => failures >= max)
-        .map(([{ startedAtMs }]) => startedAtMs + WINDOW_MS - clock())
-      if (waitsMs.length > 0) throw tooMany(Math.max(...waitsMs))
-      for (const [counter] of limits) counter.failures += 1
-      return () => {
-        for (const [counter] of limits) counter.failures -= 1
+      requireRoom(origin)
+      const window = openWindow(`${origin} ${who}`)
+      window.failures += 1
+      track(origin, 1)
+      return (outcome) => {
+        track(origin, -1)
+        if (outcome !== 'wrong') window.failures -= 1
+        else buckets.set(origin, { atMs: clock(), level: levelOf(origin) + 1 })
       }
     },
   }

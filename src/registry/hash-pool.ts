@@ -1,4 +1,5 @@
 import { hash, verify } from 'argon2'
+import { availableParallelism } from 'node:os'
 import { AppError } from '../kernel/errors.ts'
 
 /** OWASP's minimum for argon2id (the package's default type): 19 MiB, two passes, one lane. About 20 ms of CPU. */
@@ -15,11 +16,14 @@ export type HashPool = {
 }
 
 /**
- * argon2 for at most `concurrency` at once, so that libuv's threads and the cores stay free for signing. Up to
+ * argon2 for at most `concurrency` at once (a quarter of the cores), so that the others stay free for signing. Up to
  * `maxWaiting` verifications wait in line: AppError `temporarily_unavailable` with `Retry-After` for the next one. New
  * hashes, which only operators ask for, wait behind them for as long as it takes.
  */
-export function createHashPool({ concurrency = 2, maxWaiting = 64 } = {}): HashPool {
+export function createHashPool({
+  concurrency = Math.ceil(availableParallelism() / 4),
+  maxWaiting = 64,
+} = {}): HashPool {
   const verifications: (() => void)[] = []
   const hashes: (() => void)[] = []
   let running = 0

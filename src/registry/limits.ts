@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-const count = z.int().positive()
+const count = z.int('must be a whole number').positive('must be above 0')
 
 /** What one caller may use: requests per minute, concurrent requests, requests and model tokens per UTC day. */
 export const limitSetSchema = z.strictObject({
@@ -9,7 +9,6 @@ export const limitSetSchema = z.strictObject({
   daily_requests: count.optional(),
   daily_tokens: count.optional(),
 })
-export type LimitSet = z.infer<typeof limitSetSchema>
 
 /**
  * The limits of a tenant: for itself as a whole, for each client and each subject that has none of its own, and its

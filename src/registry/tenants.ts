@@ -24,6 +24,7 @@ export type TenantsOptions = {
   revokeAround: RevokeAround
 }
 
+/** The life of a tenant, whose members go with it. */
 export function createTenants({ store, clock, records, revokeAround }: TenantsOptions): Tenants {
   const create = async (request: NewTenant): Promise<Tenant> => {
     const now = epochSeconds(clock)
@@ -43,10 +44,10 @@ export function createTenants({ store, clock, records, revokeAround }: TenantsOp
     throw new AppError('already_exists', 'The id of the tenant is or was in use.')
   }
 
-  const setStatus = async (tenantId: string, expected: Expected, status: Tenant['status']) =>
+  const resume = async (tenantId: string, expected: Expected = {}): Promise<Tenant> =>
     toTenant(
       await records.change(tenantId, expected, async (current) => ({
-        next: { ...requireThere(current), status, updated_at: epochSeconds(clock) },
+        next: { ...requireThere(current), status: 'active', updated_at: epochSeconds(clock) },
       })),
     )
 
@@ -101,7 +102,7 @@ export function createTenants({ store, clock, records, revokeAround }: TenantsOp
         })),
       ),
     suspend,
-    resume: (tenantId, expected = {}) => setStatus(tenantId, expected, 'active'),
+    resume,
     delete: remove,
   }
 }

@@ -65,7 +65,7 @@ export const userRecordSchema = z.strictObject({
   status: z.enum(['active', 'disabled']),
   created_at: epochSecondsSchema,
   updated_at: epochSecondsSchema,
-  password_hash: z.string(),
+  password_hash: z.string().startsWith('$argon2id$'),
 })
 export type UserRecord = z.infer<typeof userRecordSchema>
 

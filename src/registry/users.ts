@@ -3,13 +3,13 @@ import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import type { RevokeAround } from '../revocations/revoke-around.ts'
 import type { Store } from '../store/store.ts'
-import type { GuessLimits } from './guess-limits.ts'
+import type { GuessLimits, Outcome } from './guess-limits.ts'
 import type { HashPool } from './hash-pool.ts'
 import { putRecord, REGISTRY, type KeptRecords } from './kept-record.ts'
 import { commitAsMember } from './membership.ts'
 import { mergeSettings } from './merge-settings.ts'
 import { listPage } from './pages.ts'
-import type { Expected, TenantPageQuery, Users } from './registry.ts'
+import type { Expected, PasswordAttempt, TenantPageQuery, Users } from './registry.ts'
 import type { TenantRecord } from './tenant.ts'
 import {
   listedUserSchema,
@@ -37,6 +37,7 @@ export type UsersOptions = {
   revokeAround: RevokeAround
 }
 
+/** The life of a user, and the check of the password. */
 export function createUsers(options: UsersOptions): Users {
   const { store, clock, pool, limits, records, tenants, revokeAround } = options
 
@@ -99,23 +100,28 @@ export function createUsers(options: UsersOptions): Users {
     return kept && (await isActive(kept.record)) ? toUser(kept) : undefined
   }
 
-  const verifyPassword: Users['verifyPassword'] = async (attempt) => {
+  /** The user of that name, if that is the password. */
+  const matchPassword = async (attempt: PasswordAttempt): Promise<UserRecord | undefined> => {
     const { tenantId, username, password, address } = attempt
-    const kept = await readByName(tenantId, username)
-    const forgive = limits.count(
-      `${userListOf(tenantId)}${kept?.record.username ?? username}`,
-      address,
-    )
-    const hash = kept?.record.password_hash
-    const isMatch = await pool.verify(hash, password).catch((error: unknown) => {
-      forgive()
-      throw error
-    })
-    if (kept === undefined || !isMatch) return undefined
-    forgive()
+    const name = usernameSchema.safeParse(username).data ?? ''
+    const end = limits.begin(`${userListOf(tenantId)}${name}`, address)
+    let outcome: Outcome = 'unknown'
+    try {
+      const kept = await readByName(tenantId, username)
+      const isMatch = await pool.verify(kept?.record.password_hash, password)
+      outcome = isMatch ? 'right' : 'wrong'
+      return isMatch ? kept?.record : undefined
+    } finally {
+      end(outcome)
+    }
+  }
+
+  const verifyPassword: Users['verifyPassword'] = async (attempt) => {
+    const matched = await matchPassword(attempt)
+    if (matched === undefined) return undefined
     // argon2 may have waited in line for long: what counts is the user as it is now.
-    const current = await records.read(kept.record.sub)
-    if (current === undefined || current.record.password_hash !== hash) return undefined
+    const current = await records.read(matched.sub)
+    if (current?.record.password_hash !== matched.password_hash) return undefined
     return (await isActive(current.record)) ? toUser(current) : undefined
   }
 

@@ -1,3 +1,4 @@
+import { AppError } from '../kernel/errors.ts'
 import { isLoopbackHost } from '../kernel/listen-address.ts'
 
 const TIMEOUT_MS = 5000
@@ -5,18 +6,18 @@ const MAX_BYTES = 1_048_576
 
 /**
  * GETs a JSON document of at most 1 MiB within 5 s. https, or http on loopback; redirects are not followed.
- * Throws an Error that names the cause, never the content.
+ * Throws an AppError `temporarily_unavailable` that names the cause, never the content.
  */
 export async function fetchJson(url: string): Promise<{ body: unknown; headers: Headers }> {
   const { protocol, hostname } = new URL(url)
-  if (protocol !== 'https:' && !isLoopbackHost(hostname)) throw new Error('only https is fetched')
+  if (protocol !== 'https:' && !isLoopbackHost(hostname)) throw unavailable('only https is fetched')
   const response = await fetch(url, {
     redirect: 'error',
     headers: { accept: 'application/json' },
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
-  if (!response.ok) throw new Error(`the answer is ${response.status}`)
-  return { body: JSON.parse(await readText(response)), headers: response.headers }
+  if (!response.ok) throw unavailable(`the answer is ${response.status}`)
+  return { body: parseJson(await readText(response)), headers: response.headers }
 }
 
 async function readText(response: Response): Promise<string> {
@@ -24,8 +25,19 @@ async function readText(response: Response): Promise<string> {
   let bytes = 0
   for await (const chunk of response.body ?? []) {
     bytes += chunk.byteLength
-    if (bytes > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`)
+    if (bytes > MAX_BYTES) throw unavailable(`the answer is larger than ${MAX_BYTES} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')
 }
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw unavailable('the answer is not JSON')
+  }
+}
+
+/** For the log: the caller of a request only learns that keys cannot be had. */
+export const unavailable = (why: string): AppError => new AppError('temporarily_unavailable', why)

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError, AuthError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
-import { fetchJson } from './fetch-json.ts'
+import { fetchJson, unavailable } from './fetch-json.ts'
 
 /** Where a verifier gets its keys from. */
 export type KeySource = {
@@ -39,6 +39,7 @@ export type RemoteJwksOptions = {
 type Snapshot = { keys: ReadonlyMap<string, KeyObject>; fetchedAtMs: number; maxAgeSeconds: number }
 
 const DEFAULT_MAX_AGE_SECONDS = 300
+const LONGEST_MAX_AGE_SECONDS = 3600
 const MIN_MODULUS_BITS = 2048
 
 /**
@@ -63,7 +64,10 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
       hasLastAttemptFailed = false
     } catch (error) {
       hasLastAttemptFailed = true
-      log.warn({ event: 'jwks.fetch_failed', err: error }, 'cannot fetch the JWKS')
+      log.warn(
+        { event: 'jwks.fetch_failed', url: options.jwksUrl ?? options.issuer, err: error },
+        'cannot fetch the JWKS',
+      )
     } finally {
       running = undefined
     }
@@ -117,7 +121,12 @@ const rsaSigningKey = z.object({
   e: z.string(),
 })
 
-async function fetchSnapshot({ issuer, jwksUrl, clock }: RemoteJwksOptions): Promise<Snapshot> {
+async function fetchSnapshot({
+  issuer,
+  jwksUrl,
+  maxStaleSeconds,
+  clock,
+}: RemoteJwksOptions): Promise<Snapshot> {
   const { body, headers } = await fetchJson(jwksUrl ?? (await discoverJwksUrl(issuer)))
   const keys = new Map<string, KeyObject>()
   for (const jwk of jwksSchema.parse(body).keys) {
@@ -129,15 +138,17 @@ async function fetchSnapshot({ issuer, jwksUrl, clock }: RemoteJwksOptions): Pro
       keys.set(parsed.data.kid, key)
   }
   // An issuer always has a key: an empty set is a fault on its side, not a reason to forget the keys at hand.
-  if (keys.size === 0) throw new Error('the JWKS has no usable RS256 key')
-  return { keys, fetchedAtMs: clock(), maxAgeSeconds: maxAgeOf(headers) }
+  if (keys.size === 0) throw unavailable('the JWKS has no usable RS256 key')
+  // However long the issuer allows, keys are fetched again well before they may no longer be used.
+  const maxAgeSeconds = Math.min(maxAgeOf(headers), maxStaleSeconds / 2, LONGEST_MAX_AGE_SECONDS)
+  return { keys, fetchedAtMs: clock(), maxAgeSeconds }
 }
 
 /** RFC 8414 §3.3: the document must name the very issuer that was asked for. */
 async function discoverJwksUrl(issuer: string): Promise<string> {
   const { body } = await fetchJson(`${issuer}/.well-known/oauth-authorization-server`)
   const metadata = metadataSchema.parse(body)
-  if (metadata.issuer !== issuer) throw new Error('the metadata names another issuer')
+  if (metadata.issuer !== issuer) throw unavailable('the metadata names another issuer')
   return metadata.jwks_uri
 }
 

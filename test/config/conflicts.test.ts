@@ -1,3 +1,4 @@
+import { loadConfig } from '../../src/config/load.ts'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { findConflicts } from '../../src/config/conflicts.ts'
@@ -128,5 +129,17 @@ test('all conflicts are told at once', () => {
     'proxy.url',
     'issuer.listen',
     'admin.tls',
+  ])
+})
+
+test('a route that is there twice, or that is the proxy’s own, is refused: which rule counts must be plain', () => {
+  const routes = JSON.stringify([
+    { method: 'GET', path: '/x', public: true },
+    { method: 'GET', path: '/x', scopes: ['ocr_api_access'] },
+    { method: 'GET', path: '/.well-known/oauth-protected-resource', public: true },
+  ])
+  expect(loadConfig({ env: {}, set: [`proxy.routes=${routes}`] }).problems).toEqual([
+    'proxy.routes: GET /x is there twice',
+    'proxy.routes: GET /.well-known/oauth-protected-resource is answered by the proxy itself',
   ])
 })

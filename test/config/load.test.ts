@@ -397,7 +397,7 @@ describe('an unknown name', () => {
     expect(result).toMatchObject({
       warnings: [
         'GATEHOUSE_SERVICE_HOST in the environment is not a setting',
-        'GATEHOUSE_PROXY_LISTEN in the environment is not a setting',
+        'GATEHOUSE_PROXY_LISTEN in the environment is not a setting: did you mean GATEHOUSE_PROXY__LISTEN?',
         'GATEHOUSE_ in the environment is not a setting',
       ],
     })

@@ -5,7 +5,7 @@ import { AppError } from '../../src/kernel/errors.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import { newClientSchema, type NewClientRequest } from '../../src/registry/client.ts'
 import type { Page, Registry } from '../../src/registry/registry.ts'
-import { newTenantSchema } from '../../src/registry/tenant.ts'
+import { newTenantSchema, type NewTenantRequest } from '../../src/registry/tenant.ts'
 import { newUserSchema } from '../../src/registry/user.ts'
 import { REVOCATIONS } from '../../src/revocations/revocation.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -30,8 +30,8 @@ export function describeRegistry(open: (clock: () => number) => Promise<OpenedSt
   })
   afterAll(() => opened.stop())
 
-  const newTenant = async () => {
-    const { tenant_id: tenantId } = await registry.tenants.create(newTenantSchema.parse({}))
+  const newTenant = async (request: NewTenantRequest = {}) => {
+    const { tenant_id: tenantId } = await registry.tenants.create(newTenantSchema.parse(request))
     return tenantId
   }
   const newClient = async (request: NewClientRequest = {}) => {
@@ -299,6 +299,17 @@ export function describeRegistry(open: (clock: () => number) => Promise<OpenedSt
       expect(await registry.clients.findIssuable(clientId)).toBeUndefined()
       await registry.tenants.delete(tenantId)
       expect(await registry.clients.get(clientId)).toBeUndefined()
+    })
+
+    test('changes its limits and its name, for one of two that saw the same version', async () => {
+      const tenantId = await newTenant({ name: 'a', limits: { client: { rpm: 5 }, weight: 2 } })
+      const { version } = (await registry.tenants.get(tenantId)) ?? {}
+      const updated = await registry.tenants.update(tenantId, { limits: null }, { version })
+      expect(updated).toMatchObject({ tenant_id: tenantId, name: 'a', status: 'active' })
+      expect(updated).not.toHaveProperty('limits')
+      expect(await codeOf(registry.tenants.update(tenantId, { name: 'b' }, { version }))).toBe(
+        'version_conflict',
+      )
     })
 
     test('default stays', async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ let issuerPort: number
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'gatehouse-cli-'))
   model = await startModelServer()
-  const [issuer = 0, issuerOps, proxy, proxyOps] = await freePorts(4)
+  const [issuer = 0, issuerOps, proxy, proxyOps, admin] = await freePorts(5)
   issuerPort = issuer
   env = {
     GATEHOUSE_DATA_DIR: join(dir, 'data'),
@@ -23,6 +23,7 @@ beforeAll(async () => {
     GATEHOUSE_ISSUER__URL: `http://localhost:${issuer}`,
     GATEHOUSE_ISSUER__LISTEN: `127.0.0.1:${issuer}`,
     GATEHOUSE_ISSUER__OPS_LISTEN: `127.0.0.1:${issuerOps}`,
+    GATEHOUSE_ADMIN__LISTEN: `127.0.0.1:${admin}`,
     GATEHOUSE_PROXY__URL: `http://localhost:${proxy}`,
     GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${proxy}`,
     GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${proxyOps}`,
@@ -70,49 +71,26 @@ describe('config', () => {
     })
   })
 
+  test('check reads the TLS files, and names the setting whose file is wrong', async () => {
+    const pem = join(dir, 'no.pem')
+    await writeFile(pem, 'no certificate')
+    const tls = (cert: string) => [
+      '--set',
+      `issuer.tls.cert=${cert}`,
+      '--set',
+      `issuer.tls.key=${pem}`,
+    ]
+    const missing = await runCommand([...tls('/nowhere.pem'), 'config', 'check'])
+    expect(missing.code).toBe(78)
+    expect(missing.stderr).toContain('error: issuer.tls.cert: /nowhere.pem cannot be read (ENOENT)')
+    const wrong = await runCommand([...tls(pem), 'config', 'check'])
+    expect(wrong.code).toBe(78)
+    expect(wrong.stderr).toContain('error: issuer.tls: cert and key are not a PEM pair')
+  })
+
   test('schema is a JSON Schema', async () => {
     const { stdout } = await runCommand(['config', 'schema'])
     expect(JSON.parse(stdout)).toMatchObject({ type: 'object', additionalProperties: false })
-  })
-})
-
-describe('clients', () => {
-  test('create shows the secret once, list never', async () => {
-    const args = ['clients', 'create', '--id', 'robot', '--limits', 'rpm=60', '--json']
-    const created = await runCommand(args, env)
-    expect(created).toMatchObject({ code: 0, stderr: '' })
-    const client = JSON.parse(created.stdout) as Record<string, unknown>
-    expect(client).toMatchObject({
-      client_id: 'robot',
-      tenant_id: 'default',
-      scope: 'ocr_api_access',
-      grant_types: ['client_credentials'],
-      limits: { rpm: 60 },
-      client_secret: expect.stringMatching(/^[\w-]{43}$/),
-    })
-    const listed = await runCommand(['clients', 'list', '--json'], env)
-    expect(JSON.parse(listed.stdout)).toMatchObject({ items: [{ client_id: 'robot' }] })
-    expect(listed.stdout).not.toContain(String(client['client_secret']))
-    expect((await runCommand(['clients', 'list'], env)).stdout).toMatch(
-      /^CLIENT +TENANT .*\nrobot +default /,
-    )
-    expect(await runCommand(args, env)).toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(/^error: /),
-    })
-  })
-
-  test.each([
-    [['--id', 'a b']],
-    [['--limits', 'rpm=x']],
-    [['--limits', 'speed=1']],
-    [['--grant', 'password']],
-    [['--scope', 'unheard_of']],
-    [['--no-such-flag']],
-  ])('create %j is a usage error', async (flags) => {
-    const { code, stderr } = await runCommand(['clients', 'create', ...flags], env)
-    expect(code).toBe(64)
-    expect(stderr).toMatch(/^error: /)
   })
 })
 
@@ -189,9 +167,16 @@ describe('start', () => {
     expect(second.stderr).toMatch(/^error: .*gatehouse\.db is in use by another process$/m)
     expect(second.stderr).toMatch(/^hint: /m)
 
-    expect(await runCommand(['clients', 'list'], env)).toMatchObject({
-      code: 78,
-      stderr: expect.stringMatching(/is in use by another process\nhint: /),
+    const key = join(dir, 'keys', 'admin.jwk')
+    expect((await stat(key)).mode & 0o777).toBe(0o600)
+    expect(started.output.stdout).toContain(key)
+    const { d } = JSON.parse(await readFile(key, 'utf8')) as { d: string }
+    const listed = await runCommand(['clients', 'list', '--json'], env)
+    expect(JSON.parse(listed.stdout)).toMatchObject({
+      items: expect.arrayContaining([
+        expect.objectContaining({ client_id: 'admin' }),
+        expect.objectContaining({ name: 'Demo client of this machine' }),
+      ]),
     })
 
     started.child.kill('SIGTERM')
@@ -200,6 +185,7 @@ describe('start', () => {
     for (const line of stderr.trim().split('\n')) JSON.parse(line)
     expect(stdout + stderr).not.toMatch(/oidc-provider|Unsupported|Experimental|deprecat/i)
     expect(stdout + stderr).not.toContain(secret)
+    expect(stdout + stderr).not.toContain(d)
     expect(stdout + stderr).not.toContain(issued.stdout.trim())
   })
 
@@ -223,6 +209,19 @@ describe('start', () => {
     expect(code).toBe(78)
     expect(stderr).toMatch(/^error: .*ring\.json is damaged/m)
     expect(await readFile(join(damaged, 'ring.json'), 'utf8')).toBe('{"keys":[')
+  })
+
+  test('of the demo leaves no private key behind when it is interrupted', async () => {
+    const started = startCommand(['demo'], { TMPDIR: dir })
+    await expect.poll(() => started.output.stdout, { timeout: 20_000 }).toContain('issuer on')
+    started.child.kill('SIGINT')
+    expect((await started.finished).code).toBe(130)
+    expect((await readdir(dir)).filter((name) => name.startsWith('gatehouse-demo-'))).toEqual([])
+  })
+
+  test('of the bundled engine off loopback is refused: it asks nobody for a token', async () => {
+    const { code, stderr } = await runCommand(['bundled-ocr', '--listen', '0.0.0.0:8101'])
+    expect([code, stderr]).toEqual([64, expect.stringContaining('stays on loopback')])
   })
 
   test('refuses to listen off loopback in the clear', async () => {

@@ -192,6 +192,31 @@ describe('a token request is refused', () => {
     expect(inUrl.status).toBe(400)
   })
 
+  test('for two Authorization headers, and for credentials in the address beside good ones', async () => {
+    const port = Number(new URL(issuer).port)
+    const body = 'grant_type=client_credentials'
+    const ask = (path: string, authorizations: string[]) =>
+      exchangeRaw(
+        port,
+        [
+          `POST ${path} HTTP/1.1`,
+          'Host: x',
+          ...authorizations.map((value) => `Authorization: ${value}`),
+          'Content-Type: application/x-www-form-urlencoded',
+          `Content-Length: ${body.length}`,
+          '',
+          body,
+        ].join('\r\n'),
+      )
+    for (const answer of [
+      await ask('/token', [basic(client), 'Basic eDp5']),
+      await ask(`/token?client_secret=${client.clientSecret}`, [basic(client)]),
+    ]) {
+      expect(statusOf(answer)).toBe(400)
+      expect(answer).toContain('"error":"invalid_request"')
+    }
+  })
+
   test('with an unknown parameter it is not: that one is ignored', async () => {
     expect((await gatehouse.requestToken(client, { colour: 'blue' })).status).toBe(200)
   })
@@ -228,8 +253,12 @@ describe('RFC 8414 metadata', () => {
         token_endpoint: `${issuer}/token`,
         jwks_uri: `${issuer}/jwks`,
         grant_types_supported: ['client_credentials'],
-        token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
-        scopes_supported: ['ocr_api_access'],
+        token_endpoint_auth_methods_supported: [
+          'client_secret_basic',
+          'client_secret_post',
+          'private_key_jwt',
+        ],
+        scopes_supported: expect.arrayContaining(['ocr_api_access', 'admin:read']),
       })
       expect(metadata).not.toHaveProperty('authorization_endpoint')
       expect(JSON.stringify(metadata)).not.toContain('none')
@@ -269,6 +298,10 @@ describe('the JWKS', () => {
     const etag = response.headers.get('etag') ?? ''
     const again = await fetch(`${issuer}/jwks`, { headers: { 'if-none-match': etag } })
     expect([again.status, await again.text()]).toEqual([304, ''])
+    const weakened = await fetch(`${issuer}/jwks`, {
+      headers: { 'if-none-match': `"x", W/${etag}` },
+    })
+    expect(weakened.status).toBe(304)
     const head = await fetch(`${issuer}/jwks`, { method: 'HEAD' })
     expect([head.status, head.headers.get('etag')]).toEqual([200, etag])
   })

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { request, type IncomingMessage } from 'node:http'
+import { Agent, request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
@@ -255,6 +255,112 @@ describe('BerriAI/litellm#37140: a client that leaves does not keep the GPU', ()
   })
 })
 
+describe('a connection stays good, or ends', () => {
+  test('a request after an early answer to a large upload is answered on the same connection', async () => {
+    proxy.model.answer((_req, res) => void res.writeHead(422).end('too blurred'))
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const send = (body: Buffer) =>
+      new Promise<number>((resolve, reject) => {
+        const req = request(
+          {
+            agent,
+            port: proxy.port,
+            host: '127.0.0.1',
+            path: '/v1/chat/completions',
+            method: 'POST',
+            headers: { authorization, 'content-length': body.length },
+          },
+          (response) => {
+            response.resume().on('end', () => resolve(response.statusCode ?? 0))
+          },
+        )
+        req.on('error', reject).end(body)
+      })
+    expect(await send(Buffer.alloc(8_000_000))).toBe(422)
+    proxy.model.answer((req, res) => void req.resume().on('end', () => res.end('fine')))
+    expect(await send(Buffer.from('{}'))).toBe(200)
+    agent.destroy()
+  })
+
+  test('a body on a public route is refused before it reaches the model server', async () => {
+    const reached = proxy.model.received.length
+    for (const framing of ['Content-Length: 5', 'Transfer-Encoding: chunked']) {
+      const answer = await exchangeRaw(
+        proxy.port,
+        `GET /health HTTP/1.1\r\nHost: x\r\n${framing}\r\n\r\n`,
+      )
+      expect(statusOf(answer)).toBe(413)
+    }
+    expect(proxy.model.received).toHaveLength(reached)
+  })
+
+  test('an HTTP/1.0 client is sent no 100 Continue', async () => {
+    proxy.model.answer((req, res) => void req.resume().on('end', () => res.end('fine')))
+    const answer = await exchangeRaw(
+      proxy.port,
+      `POST /v1/chat/completions HTTP/1.0\r\nAuthorization: ${authorization}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}`,
+    )
+    expect(answer).toMatch(/^HTTP\/1\.1 200/)
+  })
+})
+
+describe('a client that stops in the middle', () => {
+  let impatient: LoneProxy
+  beforeAll(async () => {
+    impatient = await startLoneProxy([
+      'proxy.idleTimeoutSeconds=1',
+      'proxy.maxInFlightPerUpstream=1',
+    ])
+  })
+  afterAll(() => impatient.close())
+  const head = async (length: number) =>
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${await impatient.issuer.sign()}\r\nContent-Length: ${length}\r\n\r\n`
+
+  test('of sending gets 408, and gives its place back', async () => {
+    const answer = await exchangeRaw(impatient.port, `${await head(1_000_000)}x`)
+    expect(statusOf(answer)).toBe(408)
+    expect((await impatient.call(`Bearer ${await impatient.issuer.sign()}`)).status).toBe(200)
+  })
+
+  test('of taking what it is sent is cut off, and gives its place back', async () => {
+    const gone = new Promise<void>((resolve) => {
+      impatient.model.answer((req, res) => {
+        req.resume()
+        res.once('close', resolve)
+        const pump = () => {
+          while (res.write(Buffer.alloc(65_536)));
+        }
+        res.on('drain', pump)
+        pump()
+      })
+    })
+    const socket = connect(impatient.port, '127.0.0.1').pause()
+    socket.on('error', () => undefined)
+    socket.write(`${await head(2)}{}`)
+    await expect(gone).resolves.toBeUndefined()
+    socket.destroy()
+  })
+
+  test('more than twice what may run at once is 503 with Retry-After', async () => {
+    impatient.model.answer((req) => void req.resume())
+    const token = `Bearer ${await impatient.issuer.sign()}`
+    const leaving = new AbortController()
+    const waiting = [1, 2].map(() =>
+      impatient.call(token, { signal: leaving.signal }).catch(() => undefined),
+    )
+    await expect
+      .poll(async () => {
+        const response = await impatient
+          .call(token, { signal: AbortSignal.timeout(500) })
+          .catch(() => undefined)
+        return [response?.status, response?.headers.get('retry-after')]
+      })
+      .toEqual([503, '1'])
+    leaving.abort()
+    await Promise.all(waiting)
+  })
+})
+
 describe('a model server that fails', () => {
   test('resets before it answers: 502', async () => {
     proxy.model.answer((req) => void req.socket.destroy())
@@ -276,6 +382,41 @@ describe('a model server that fails', () => {
     })
     const response = await proxy.call(authorization)
     await expect(response.text()).rejects.toThrow()
+  })
+
+  test('sends an informational answer first: only the real one arrives', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.writeEarlyHints({ link: '</style.css>; rel=preload' })
+      res.end('the real one')
+    })
+    const response = await proxy.call(authorization)
+    expect([response.status, await response.text()]).toEqual([200, 'the real one'])
+  })
+
+  test('names hop-by-hop headers in two Connection headers: they stay behind', async () => {
+    proxy.model.answer((req) => {
+      req.socket.end(
+        'HTTP/1.1 200 OK\r\nConnection: x-hop\r\nConnection: close\r\nX-Hop: 1\r\nContent-Length: 2\r\n\r\nok',
+      )
+    })
+    const response = await proxy.call(authorization)
+    expect([await response.text(), response.headers.get('x-hop')]).toEqual(['ok', null])
+  })
+
+  test('closes idle connections as soon as it has answered: no GET fails of it', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.end('ok')
+      setTimeout(() => req.socket.destroy(), 1)
+    })
+    const statuses = new Set<number>()
+    for (let i = 0; i < 100; i += 1) {
+      const response = await fetch(`${proxy.url}/v1/models`, { headers: { authorization } })
+      statuses.add(response.status)
+      await response.arrayBuffer()
+    }
+    expect([...statuses]).toEqual([200])
   })
 
   test.each([

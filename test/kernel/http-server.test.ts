@@ -215,6 +215,26 @@ describe.concurrent('what is not a request', () => {
     expect((await connection.ends()).slice(before.length)).not.toContain('HTTP/1.1')
   })
 
+  test('cannot queue a second request behind an answer: it is refused, and the connection ends', async () => {
+    const { handle, arrived, answerAll } = holdRequests()
+    let calls = 0
+    const server = await start({
+      handle: (req, res) => {
+        calls += 1
+        handle(req, res)
+      },
+    })
+    const connection = await open(server)
+    connection.send(GET + GET.replace('/', '/second'))
+    await arrived
+    answerAll()
+    const received = await connection.ends()
+    const second = received.slice(received.lastIndexOf('HTTP/1.1'))
+    expect(received.startsWith('HTTP/1.1 200 OK')).toBe(true)
+    expect(readProblem(second)).toMatchObject(completeProblem(400, 'malformed_request'))
+    expect(calls).toBe(1)
+  })
+
   test('does not disturb the others', async () => {
     const server = await start()
     const connection = await open(server)
@@ -333,28 +353,6 @@ describe.concurrent('draining', () => {
     expect(busy.received()).toBe('')
     answerAll()
     expect(await busy.ends()).toMatch(/^HTTP\/1\.1 200 .*\r\n\r\nfinished$/s)
-    await drained
-  })
-
-  test('tells the client of a request that still comes in that the connection ends', async () => {
-    const { handle, arrived, answerAll } = holdRequests()
-    const second = Promise.withResolvers<void>()
-    const server = await start({
-      handle: (req, res) => {
-        if (req.url === '/second') second.resolve()
-        handle(req, res)
-      },
-    })
-    const connection = await open(server)
-    connection.send(GET)
-    await arrived
-    const drained = server.drain(60)
-    connection.send(GET.replace('/', '/second'))
-    await second.promise
-    answerAll()
-    const [, , last = ''] = (await connection.ends()).split('HTTP/1.1 200 OK')
-    expect(last).toMatch(/^connection: close\r$/im)
-    expect(last).toMatch(/\r\n\r\nfinished$/)
     await drained
   })
 

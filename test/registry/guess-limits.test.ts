@@ -14,7 +14,7 @@ function passedOf(attempts: number, who: (index: number) => [string, string]): n
   let passed = 0
   for (let index = 0; index < attempts; index += 1) {
     try {
-      limits.count(...who(index))
+      limits.begin(...who(index))('wrong')
       passed += 1
     } catch (error) {
       if (!(error instanceof AppError)) throw error
@@ -27,7 +27,7 @@ describe('wrong guesses', () => {
   test('are let through so often a minute, then told how long to wait', () => {
     expect(passedOf(10, () => ['robot', '192.0.2.1'])).toBe(3)
     time.now += 15_000
-    expect(() => limits.count('robot', '192.0.2.1')).toThrow(
+    expect(() => limits.begin('robot', '192.0.2.1')).toThrow(
       expect.objectContaining({ code: 'rate_limited', headers: { 'retry-after': '45' } }),
     )
     time.now += 45_000
@@ -40,13 +40,39 @@ describe('wrong guesses', () => {
     expect(passedOf(1, () => ['robot', '192.0.2.2'])).toBe(1)
   })
 
-  test('about ever more clients from one address end too', () => {
-    expect(passedOf(100, (index) => [`robot-${index}`, '192.0.2.1'])).toBe(30)
+  test('about ever more clients from one address come in small portions', () => {
+    const anyone = (index: number): [string, string] => [`robot-${time.now}-${index}`, '192.0.2.1']
+    expect(passedOf(100, anyone)).toBe(15)
+    expect(() => limits.begin('robot', '192.0.2.1')).toThrow(
+      expect.objectContaining({ code: 'rate_limited', headers: { 'retry-after': '2' } }),
+    )
+    let passed = 0
+    for (let second = 0; second < 60; second += 1) {
+      time.now += 1000
+      passed += passedOf(100, anyone)
+    }
+    expect(passed).toBe(30)
+  })
+
+  test('at once are no more than in turn', () => {
+    const ends = [1, 2, 3].map(() => limits.begin('robot', '192.0.2.1'))
+    expect(() => limits.begin('robot', '192.0.2.1')).toThrow(AppError)
+    for (const end of ends) end('unknown')
+    expect(passedOf(10, () => ['robot', '192.0.2.1'])).toBe(3)
   })
 
   test('that turn out right do not count', () => {
-    for (let index = 0; index < 100; index += 1) limits.count('robot', '192.0.2.1')()
+    for (let index = 0; index < 100; index += 1) limits.begin('robot', '192.0.2.1')('right')
     expect(passedOf(10, () => ['robot', '192.0.2.1'])).toBe(3)
+  })
+
+  test('of which 32 are under way from one address keep the next one out for a moment', () => {
+    const ends = Array.from({ length: 32 }, (_, index) => limits.begin(`r${index}`, '192.0.2.1'))
+    expect(() => limits.begin('robot', '192.0.2.1')).toThrow(
+      expect.objectContaining({ code: 'rate_limited', headers: { 'retry-after': '1' } }),
+    )
+    ends[0]?.('right')
+    expect(limits.begin('robot', '192.0.2.1')).toBeTypeOf('function')
   })
 
   test.each([

@@ -1,6 +1,11 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { newUserSchema, usernameSchema } from '../../src/registry/user.ts'
+import {
+  newPasswordSchema,
+  newUserSchema,
+  usernameSchema,
+  type NewUserRequest,
+} from '../../src/registry/user.ts'
 
 describe('a username', () => {
   test.each([
@@ -30,7 +35,10 @@ describe('a username', () => {
   })
 })
 
-test('a password has 8 characters or more', () => {
-  const request = (password: string) => newUserSchema.safeParse({ username: 'ada', password })
-  expect([request('1234567').success, request('12345678').success]).toEqual([false, true])
+test('a password has 8 characters or more, when it is set as when it is changed', () => {
+  const made = (password: string) =>
+    newUserSchema.safeParse({ username: 'ada', password } satisfies NewUserRequest).success
+  const changed = (password: string) => newPasswordSchema.safeParse({ password }).success
+  expect([made('1234567'), made('12345678')]).toEqual([false, true])
+  expect([changed('1234567'), changed('12345678')]).toEqual([false, true])
 })

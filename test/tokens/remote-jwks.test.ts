@@ -67,6 +67,18 @@ describe('keys that are at hand', () => {
     await expect.poll(jwks.ageSeconds).toBe(0)
   })
 
+  test('are fetched again long before they may no longer be used, whatever max-age the issuer gives', async () => {
+    issuer.answerJwks((res) => {
+      res
+        .setHeader('cache-control', 'max-age=2592000')
+        .end(JSON.stringify({ keys: issuer.published }))
+    })
+    await jwks.fetch(KID)
+    now += (MAX_STALE / 2) * 1000
+    jwks.refreshIfDue()
+    await expect.poll(jwks.ageSeconds).toBe(0)
+  })
+
   test('outlive an outage up to the ceiling, then it is 503 and never 401', async () => {
     await jwks.fetch(KID)
     issuer.answerJwks((res) => res.writeHead(500).end())

@@ -1,0 +1,128 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { BlockList } from 'node:net'
+import { join } from 'node:path'
+import { createIssuerApp } from '../src/issuer/app.ts'
+import { createIssuerMetrics } from '../src/issuer/metrics.ts'
+import { createProvider } from '../src/issuer/provider.ts'
+import { systemClock } from '../src/kernel/clock.ts'
+import { createLog } from '../src/kernel/log.ts'
+import { createMetricsRegistry } from '../src/kernel/metrics.ts'
+import { loadOrCreateRing } from '../src/keys/ring-file.ts'
+import { clientKeyOf, clientListOf } from '../src/registry/client-keeping.ts'
+import { newClientSchema } from '../src/registry/client.ts'
+import { createRegistry } from '../src/registry/create-registry.ts'
+import { REGISTRY } from '../src/registry/kept-record.ts'
+import type { Clients, Registry } from '../src/registry/registry.ts'
+import { newTenantSchema } from '../src/registry/tenant.ts'
+import { openSqliteStore } from '../src/store/sqlite.ts'
+import type { Change, Store } from '../src/store/store.ts'
+import type { ServedIssuer } from './served-issuer.ts'
+
+/**
+ * A process to measure: `node --expose-gc registry-issuer.ts FOLDER CLIENTS` serves an issuer that has so many clients, once as it
+ * is and once with secrets that are compared in the clear, and pages through them all. One line of JSON tells of it.
+ */
+const RESOURCE = 'http://localhost:8080'
+const BATCH = 1000
+const PAGE = 500
+
+const [folder = '', count = '0'] = process.argv.slice(2)
+const store = await openSqliteStore({ path: join(folder, 'gatehouse.db'), clock: systemClock })
+const registry = createRegistry({ store, clock: systemClock, maxFailuresPerMinute: 30 })
+await registry.tenants.create(newTenantSchema.parse({ tenant_id: 'default' }))
+const clients = [await makeClient(registry.clients), await makeClient(registry.clients)]
+await addClients(store, Number(count))
+
+const served: ServedIssuer = {
+  hashing: await serve(registry.clients),
+  plain: await serve({ ...registry.clients, verifySecret: async ({ secret }) => secret !== '' }),
+  clients,
+  paging: await pageThrough(registry),
+}
+process.stdout.write(`${JSON.stringify(served)}\n`)
+
+async function makeClient(all: Clients) {
+  const { client, clientSecret = '' } = await all.create(newClientSchema.parse({}))
+  return { clientId: client.client_id, clientSecret }
+}
+
+/** Copies of the first client, straight into the store: to hash a secret for each would take an hour. */
+async function addClients(to: Store, howMany: number): Promise<void> {
+  const template = await to.get(REGISTRY, clientKeyOf(clients[0]?.clientId ?? ''))
+  const value = template?.value
+  if (typeof value !== 'object') throw new Error('no client to copy')
+  for (let start = 0; start < howMany; start += BATCH) {
+    const changes = Array.from({ length: Math.min(BATCH, howMany - start) }, (_, index) => {
+      const clientId = `copy-${start + index}`
+      return [
+        put(clientKeyOf(clientId), { ...value, client_id: clientId }),
+        put(`${clientListOf('default')}${clientId}`, {}),
+      ]
+    })
+    await to.commit(REGISTRY, changes.flat())
+  }
+}
+
+function put(id: string, value: object): Change {
+  return { kind: 'put', id, value, expect: 'absent', lifetime: 'permanent' }
+}
+
+async function serve(all: Clients): Promise<string> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  const issuer = `http://localhost:${port}`
+  const ring = await loadOrCreateRing(folder, { modulusLength: 2048, clock: systemClock })
+  const provider = await createProvider({
+    issuer,
+    ring,
+    clients: all,
+    store,
+    resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
+    defaultResource: RESOURCE,
+    accessTokenTtlSeconds: 900,
+  })
+  const app = createIssuerApp({
+    issuer,
+    provider,
+    ring,
+    jwksMaxAgeSeconds: 300,
+    metrics: createIssuerMetrics(createMetricsRegistry()),
+    log: createLog('silent'),
+    trustedProxies: new BlockList(),
+  })
+  const callback = app.callback()
+  server.on('request', (req, res) => void callback(req, res))
+  return `http://127.0.0.1:${port}`
+}
+
+/** The heap is looked at after a full collection, every 20 pages. */
+async function pageThrough({ clients: all }: Registry): Promise<ServedIssuer['paging']> {
+  const startedAt = performance.now()
+  const heapAtStart = collectedHeapBytes()
+  const result = { clients: 0, seconds: 0, slowestPageMs: 0, peakHeapGrowthBytes: 0 }
+  let pages = 0
+  let cursor: string | undefined
+  do {
+    const pageStartedAt = performance.now()
+    const page = await all.list({ cursor, limit: PAGE })
+    result.slowestPageMs = Math.max(result.slowestPageMs, performance.now() - pageStartedAt)
+    result.clients += page.items.length
+    pages += 1
+    if (pages % 20 === 0) {
+      const growth = collectedHeapBytes() - heapAtStart
+      result.peakHeapGrowthBytes = Math.max(result.peakHeapGrowthBytes, growth)
+    }
+    cursor = page.next_cursor
+  } while (cursor !== undefined)
+  result.seconds = (performance.now() - startedAt) / 1000
+  return result
+}
+
+function collectedHeapBytes(): number {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}

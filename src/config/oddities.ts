@@ -1,0 +1,36 @@
+import type { Config } from './schema.ts'
+
+/** Settings that are checked and, in this version, change nothing. */
+const WITHOUT_EFFECT = [
+  'audit.',
+  'keys.rotateEveryDays',
+  'proxy.healthCheck.',
+  'revocations.',
+  'tokens.refreshTtlSeconds',
+]
+
+/** What may start and is probably not what somebody meant. `given` are the settings that somebody gave. */
+export function findOddities(config: Config, given: ReadonlySet<string>): string[] {
+  const inert = [...given]
+    .filter((path) => WITHOUT_EFFECT.some((prefix) => path.startsWith(prefix)))
+    .map((path) => `${path} has no effect in this version`)
+  return [...inert, ...plainUrls(config), ...otherPorts(config)]
+}
+
+function plainUrls({ issuer, proxy }: Config): string[] {
+  return Object.entries({ issuer, proxy })
+    .filter(([, { tls, url }]) => tls.cert !== undefined && url.startsWith('http:'))
+    .map(([name]) => `${name}.url is http, but ${name}.tls is set: clients will not get through`)
+}
+
+/** A loopback URL has no proxy in front that could map its port. */
+function otherPorts({ issuer, proxy }: Config): string[] {
+  return Object.entries({ issuer, proxy }).flatMap(([name, { url, listen }]) => {
+    const { hostname, port, protocol } = new URL(url)
+    const named = port || (protocol === 'https:' ? '443' : '80')
+    const listened = listen.slice(listen.lastIndexOf(':') + 1)
+    const isLocal = hostname === 'localhost' || hostname.startsWith('127.')
+    if (!isLocal || named === listened || listened === '0') return []
+    return [`${name}.url names port ${named}, but ${name}.listen is on ${listened}: set both`]
+  })
+}

@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startAdminServer, type AdminServer } from '../support/admin-server.ts'
+
+let admin: AdminServer
+beforeAll(async () => {
+  admin = await startAdminServer()
+})
+afterAll(() => admin.close())
+
+describe('If-Match', () => {
+  test('lets only one of two change what both have seen', async () => {
+    const { headers } = await admin.send('POST', 'tenants', { body: { tenant_id: 'seen' } })
+    const etag = headers.get('etag') ?? ''
+    const update = (name: string) =>
+      admin.send('PATCH', 'tenants/seen', { body: { name }, headers: { 'if-match': etag } })
+    const statuses = await Promise.all([update('one'), update('two')])
+    expect(new Set(statuses.map(({ status }) => status))).toEqual(new Set([200, 412]))
+    expect((await update('three')).body).toMatchObject({ error: { code: 'version_conflict' } })
+  })
+
+  test.each([
+    ['*', 200],
+    ['W/"x"', 412],
+    ['"stale"', 412],
+    ['stale', 400],
+    ['"a", "b"', 400],
+  ])('%s answers %i', async (ifMatch, status) => {
+    const headers = { 'if-match': ifMatch }
+    const options = { body: { name: 'x' }, headers }
+    expect((await admin.send('PATCH', 'tenants/default', options)).status).toBe(status)
+  })
+
+  test('also guards what deletes', async () => {
+    await admin.send('POST', 'clients', { body: { client_id: 'guarded' } })
+    const stale = { headers: { 'if-match': '"stale"' } }
+    expect((await admin.send('DELETE', 'clients/guarded', stale)).status).toBe(412)
+    expect((await admin.send('GET', 'clients/guarded')).status).toBe(200)
+  })
+})
+
+describe('an Idempotency-Key', () => {
+  const create = (key: string, body: object, client = 'admin') =>
+    admin.send('POST', 'clients', {
+      body,
+      headers: { 'idempotency-key': key },
+      claims: { client_id: client, sub: client },
+    })
+
+  test('makes a repeat answer the same, without the secret', async () => {
+    const first = await create('key-1', { name: 'once' })
+    expect(first.status).toBe(201)
+    const { client_secret: secret, ...rest } = first.body
+    const second = await create('key-1', { name: 'once' })
+    expect(second).toMatchObject({ status: 201, body: rest })
+    expect(secret).toMatch(/^[\w-]{43}$/)
+    expect(second.body).not.toHaveProperty('client_secret')
+    expect(second.headers.get('etag')).toBe(first.headers.get('etag'))
+    expect(second.headers.get('idempotency-replayed')).toBe('true')
+  })
+
+  test('of another body is refused', async () => {
+    await create('key-2', { name: 'one' })
+    expect(await create('key-2', { name: 'two' })).toMatchObject({
+      status: 422,
+      body: { error: { code: 'idempotency_key_reused' } },
+    })
+  })
+
+  test('is each caller’s own', async () => {
+    await admin.send('POST', 'clients', { body: { client_id: 'other-admin' } })
+    const [one, two] = [
+      await create('key-3', { name: 'x' }),
+      await create('key-3', { name: 'x' }, 'other-admin'),
+    ]
+    expect([one.status, two.status]).toEqual([201, 201])
+    expect(one.body['client_id']).not.toBe(two.body['client_id'])
+  })
+
+  test('may be used again after a refusal', async () => {
+    expect((await create('key-4', { name: 5 })).status).toBe(400)
+    expect((await create('key-4', { name: 'right' })).status).toBe(201)
+  })
+
+  test('sent twenty times at once makes one client', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => create('key-5', { name: 'parallel' })),
+    )
+    const made = answers.filter(({ status }) => status === 201)
+    expect(made.filter(({ body }) => 'client_secret' in body)).toHaveLength(1)
+    expect(new Set(made.map(({ body }) => body['client_id'])).size).toBe(1)
+    const waiting = answers.filter(({ status }) => status !== 201)
+    for (const { body } of waiting) {
+      expect(body).toMatchObject({ error: { code: 'request_in_progress' } })
+    }
+  })
+
+  test('is forgotten after a day', async () => {
+    const first = await create('key-6', { name: 'x' })
+    admin.travel(24 * 3600 + 1)
+    const second = await create('key-6', { name: 'x' })
+    expect(second.body['client_id']).not.toBe(first.body['client_id'])
+  })
+
+  test.each(['', 'with space', 'x'.repeat(256)])('that is %j is refused', async (key) => {
+    expect((await create(key, {})).status).toBe(400)
+  })
+})

@@ -1,0 +1,113 @@
+import { importJWK, SignJWT, type JWTPayload } from 'jose'
+import { BlockList } from 'node:net'
+import { ADMIN_SCOPES } from '../../src/admin/admin-scopes.ts'
+import { createAdminApp } from '../../src/admin/app.ts'
+import { startHttpServer } from '../../src/kernel/http-server.ts'
+import { activeKey, createRing } from '../../src/keys/ring.ts'
+import { newClientSchema } from '../../src/registry/client.ts'
+import { createRegistry } from '../../src/registry/create-registry.ts'
+import type { Registry } from '../../src/registry/registry.ts'
+import { newTenantSchema } from '../../src/registry/tenant.ts'
+import { createTestLog } from './log-lines.ts'
+import { makeFakeKey, makeRsaKey } from './ring-keys.ts'
+import { openTestSqlite } from './stores.ts'
+import { goodClaims } from './test-issuer.ts'
+
+export const ISSUER = 'https://issuer.example'
+
+export type AdminServer = {
+  url: string
+  registry: Registry
+  /** The log, line by line, as it was written. */
+  lines: string[]
+  /** What the server takes for the time, in milliseconds. */
+  travel: (seconds: number) => void
+  /** An admin token of the client `admin` with every scope, unless claims say otherwise. */
+  sign: (claims?: JWTPayload) => Promise<string>
+  /** Sends with such a token, and the body as JSON. */
+  send: (method: string, path: string, options?: SendOptions) => Promise<Answered>
+  close: () => Promise<void>
+}
+export type SendOptions = {
+  body?: unknown
+  headers?: Record<string, string>
+  claims?: JWTPayload
+}
+export type Answered = { status: number; headers: Headers; body: Record<string, unknown> }
+
+/** The admin API on a port and a store of its own, with the tenant `default` and the client `admin`. */
+export async function startAdminServer(): Promise<AdminServer> {
+  let now = Date.now()
+  const clock = () => now
+  const { store, stop } = await openTestSqlite(clock)
+  const registry = createRegistry({ store, clock, maxFailuresPerMinute: 30 })
+  await registry.tenants.create(newTenantSchema.parse({ tenant_id: 'default' }))
+  await registry.clients.create(newClientSchema.parse({ client_id: 'admin' }))
+  const ring = createRing(await makeRsaKey(2048), makeFakeKey('following'), 0)
+  const { kid, privateJwk } = activeKey(ring)
+  const key = await importJWK({ ...privateJwk }, 'RS256')
+  const { log, lines } = createTestLog()
+  const callback = createAdminApp({
+    issuer: ISSUER,
+    registry,
+    store,
+    ring: () => ring,
+    scopes: ['ocr_api_access', ...ADMIN_SCOPES],
+    clock,
+    log,
+    trustedProxies: new BlockList(),
+    isSecure: false,
+  }).callback()
+  const server = await startHttpServer({
+    name: 'admin.listen',
+    listen: { host: '127.0.0.1', port: 0 },
+    handle: (req, res) => void callback(req, res),
+    log,
+  })
+  const url = `http://127.0.0.1:${server.address.port}`
+
+  const sign = (claims: JWTPayload = {}) =>
+    new SignJWT({
+      ...goodClaims(ISSUER, `${ISSUER}/admin`, clock),
+      sub: 'admin',
+      client_id: 'admin',
+      tenant_id: 'default',
+      scope: ADMIN_SCOPES.join(' '),
+      ...claims,
+    })
+      .setProtectedHeader({ alg: 'RS256', typ: 'at+jwt', kid })
+      .sign(key)
+
+  return {
+    url,
+    registry,
+    lines,
+    travel: (seconds) => {
+      now += seconds * 1000
+    },
+    sign,
+    async send(method, path, { body, headers = {}, claims } = {}) {
+      const response = await fetch(`${url}/admin/v1/${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${await sign(claims)}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined
+          ? {}
+          : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      })
+      const text = await response.text()
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
+      }
+    },
+    async close() {
+      await server.drain(0)
+      await stop()
+    },
+  }
+}
