@@ -159,7 +159,8 @@ export function backupContract(open: () => Promise<OpenedStore>): void {
   })
 }
 
-async function expectWhole({ tenants, clients, users }: Registry, run: string): Promise<void> {
+async function expectWhole(registry: Registry, run: string): Promise<void> {
+  const { tenants, clients, users } = registry
   const known = new Set((await tenants.list({ limit: 1000 })).items.map((item) => item.tenant_id))
   const members = { limit: 1000 }
   const allClients = (await clients.list(members)).items
@@ -182,5 +183,9 @@ async function expectWhole({ tenants, clients, users }: Registry, run: string): 
     )
   }
   expect(await clients.get(`${run}-stays`)).toBeDefined()
+  for (const id of [`${run}-client`, `${run}-old-client`]) {
+    await expect(addClient(registry, id, run)).rejects.toMatchObject({ code: 'already_exists' })
+  }
+  await expect(addTenant(registry, `${run}-old`)).rejects.toMatchObject({ code: 'already_exists' })
   expect(await users.find(run, 'stays')).toBeDefined()
 }
