@@ -14,7 +14,7 @@ import { createLog } from '../../src/kernel/log.ts'
 import { loadClientKey } from '../../src/keys/client-key-file.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { newUserSchema } from '../../src/registry/user.ts'
-import { runCommand } from '../support/command.ts'
+import { runCommand, type Finished } from '../support/command.ts'
 import { testConfig } from '../support/gatehouse.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
 import { startRedis } from '../support/redis-server.ts'
@@ -29,6 +29,7 @@ let dir: string
 let config: Config
 let client: { clientId: string; clientSecret: string }
 let file: string
+let made: Finished
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'gatehouse-backup-'))
   config = await testConfig(dir)
@@ -36,17 +37,8 @@ beforeAll(async () => {
   const issuer = await startIssuer(config, around)
   client = await createClient(issuer)
   await issuer.registry.users.create(newUserSchema.parse({ username: 'li.na', password: PASSWORD }))
-  const made = await command(config, ['backup', file, '--passphrase-stdin', '--json'], PASSPHRASE)
+  made = await command(config, ['backup', file, '--passphrase-stdin', '--json'], PASSPHRASE)
   await issuer.close(0)
-  expect([made.code, made.stderr]).toEqual([0, ''])
-  expect(JSON.parse(made.stdout)).toEqual({
-    file,
-    tenants: 1,
-    clients: 2,
-    users: 1,
-    revocations: 0,
-    key_files: ['ring.json', 'admin.jwk'],
-  })
 })
 afterAll(() => rm(dir, { recursive: true }))
 
@@ -107,6 +99,18 @@ async function backUp(there: Config, path: string) {
 }
 
 describe('a backup', () => {
+  test('says what is in it', () => {
+    expect([made.code, made.stderr]).toEqual([0, ''])
+    expect(JSON.parse(made.stdout)).toEqual({
+      file,
+      tenants: 1,
+      clients: 2,
+      users: 1,
+      revocations: 0,
+      key_files: ['ring.json', 'admin.jwk'],
+    })
+  })
+
   test('is readable by its owner alone and says nothing in the clear', async () => {
     expect((await stat(file)).mode & 0o777).toBe(0o600)
     const content = await readFile(file)
@@ -123,16 +127,16 @@ describe('a backup', () => {
   })
 
   test('needs a passphrase of 12 characters', async () => {
-    const made = await command(config, ['backup', file, '--passphrase-stdin'], 'too short')
-    expect([made.code, made.stderr]).toEqual([
+    const refused = await command(config, ['backup', file, '--passphrase-stdin'], 'too short')
+    expect([refused.code, refused.stderr]).toEqual([
       64,
       'error: the passphrase must have at least 12 characters\n',
     ])
   })
 
   test('without a terminal asks for a flag', async () => {
-    const made = await command(config, ['backup', file])
-    expect([made.code, made.stderr]).toEqual([
+    const refused = await command(config, ['backup', file])
+    expect([refused.code, refused.stderr]).toEqual([
       64,
       'error: give --passphrase-stdin or --passphrase-file\n',
     ])
@@ -140,8 +144,8 @@ describe('a backup', () => {
 
   test('that fails leaves the one before as it was', async () => {
     const before = await readFile(file)
-    const made = await command(config, ['backup', file, '--passphrase-stdin'], PASSPHRASE)
-    expect(made.code).toBe(69)
+    const refused = await command(config, ['backup', file, '--passphrase-stdin'], PASSPHRASE)
+    expect(refused.code).toBe(69)
     expect(before.equals(await readFile(file))).toBe(true)
   })
 })
