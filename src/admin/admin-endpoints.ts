@@ -1,6 +1,7 @@
 import type { Ring } from '../keys/ring.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
+import { backupEndpoint } from './backup-endpoint.ts'
 import { clientEndpoints } from './client-endpoints.ts'
 import type { Endpoint } from './endpoint.ts'
 import { secretEndpoints } from './secret-endpoints.ts'
@@ -26,5 +27,6 @@ export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[]
     ...secretEndpoints(registry),
     ...userEndpoints({ users: registry.users, scopes }),
     statusEndpoint(options),
+    backupEndpoint(options),
   ]
 }

@@ -48,7 +48,7 @@ export async function openRegistry(
 }
 
 /** Redis where it is configured, else one file in the data folder, which this process then has for itself. */
-async function openStore({ redis, dataDir }: Config, clock: Clock): Promise<Store> {
+export async function openStore({ redis, dataDir }: Config, clock: Clock): Promise<Store> {
   if (redis.url !== undefined) {
     return openRedisStore({ target: parseRedisUrl(redis.url), keyPrefix: REDIS_KEY_PREFIX })
   }

@@ -1,12 +1,14 @@
 import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { readFileSync } from 'node:fs'
+import { backupCommand } from './backup-command.ts'
 import { EXIT, reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
 import { configCommands } from './config-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
 import { completionCommand } from './completion-command.ts'
 import { initCommand } from './init-command.ts'
+import { restoreCommand } from './restore-command.ts'
 import { statusCommand } from './status-command.ts'
 import { tenantCommands } from './tenant-commands.ts'
 import { userCommands } from './user-commands.ts'
@@ -22,6 +24,8 @@ const COMMANDS = [
   clientCommands,
   userCommands,
   tokenCommands,
+  backupCommand,
+  restoreCommand,
   ocrCommand,
   completionCommand,
 ]

@@ -4,8 +4,11 @@ import { link, mkdir, open, readFile, rename, rm, stat, type FileHandle } from '
 import { dirname } from 'node:path'
 import { ConfigError } from './errors.ts'
 
+/** What is long comes in parts; when they fail, nothing is left of them. */
+type Content = string | AsyncIterable<Uint8Array>
+
 /** Replaces the file as a whole (written beside it, synced, renamed), readable by its owner alone (0600). */
-export async function writePrivateFile(path: string, content: string): Promise<void> {
+export async function writePrivateFile(path: string, content: Content): Promise<void> {
   const draft = await writeDraft(path, content)
   try {
     await rename(draft, path)
@@ -45,7 +48,7 @@ export async function readPrivateFile(path: string): Promise<string | undefined>
   }
 }
 
-async function writeDraft(path: string, content: string): Promise<string> {
+async function writeDraft(path: string, content: Content): Promise<string> {
   const draft = `${path}.${randomUUID()}.draft`
   const file = await openDraft(draft).catch((error: unknown) => {
     throw unusable(path, error)
@@ -53,6 +56,9 @@ async function writeDraft(path: string, content: string): Promise<string> {
   try {
     await file.writeFile(content)
     await file.sync()
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
   } finally {
     await file.close()
   }

@@ -25,7 +25,11 @@ export const publicClientKey = (key: ClientKey): PublicClientKey => publicClient
 /** The key kept in that file, or undefined without one. A file that is damaged or that others may read is a ConfigError. */
 export async function loadClientKey(path: string): Promise<ClientKey | undefined> {
   const text = await readPrivateFile(path)
-  if (text === undefined) return undefined
+  return text === undefined ? undefined : parseClientKey(path, text)
+}
+
+/** The key in the text of that file. A ConfigError when it is damaged. */
+export function parseClientKey(path: string, text: string): ClientKey {
   const parsed = clientKeySchema.safeParse(parseJson(text))
   if (parsed.success) return parsed.data
   throw new ConfigError(

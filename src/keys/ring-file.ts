@@ -67,7 +67,8 @@ export async function generateSigningKey(modulusLength: number): Promise<FreshKe
   }
 }
 
-async function parseRing(path: string, text: string): Promise<Ring> {
+/** The ring in the text of that file. A ConfigError when it is damaged. */
+export async function parseRing(path: string, text: string): Promise<Ring> {
   const parsed = ringSchema.safeParse(parseJson(text))
   if (!parsed.success) throw damaged(path, 'it does not have the shape of a key ring')
   const { keys } = parsed.data

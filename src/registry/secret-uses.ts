@@ -12,7 +12,8 @@ export type SecretUses = {
   lastUse: (clientId: string, secretId: string) => Promise<number | undefined>
 }
 
-const useSchema = z.strictObject({ last_used_at: z.int() })
+export const USED_PREFIX = 'used/'
+export const useSchema = z.strictObject({ last_used_at: z.int() })
 /** Nothing is kept for ever of a secret that was removed while its last use was being written. */
 const KEPT_SECONDS = 400 * 24 * 3600
 const WRITE_INTERVAL_SECONDS = 60
@@ -51,9 +52,13 @@ export function createSecretUses(store: Store, clock: Clock): SecretUses {
   }
 }
 
-const keyOf = (clientId: string, secretId: string) => `used/${clientId}/${secretId}`
+const keyOf = (clientId: string, secretId: string) => `${USED_PREFIX}${clientId}/${secretId}`
 
 function toChange([id, usedAt]: [string, number]): Change {
   const value = { last_used_at: usedAt }
   return { kind: 'put', id, value, expect: 'any', lifetime: { ttlSeconds: KEPT_SECONDS } }
 }
+
+/** Writes down again, in another store, what `save` once wrote. */
+export const putUse = (clientId: string, secretId: string, usedAt: number): Change =>
+  toChange([keyOf(clientId, secretId), usedAt])

@@ -6,8 +6,9 @@ import { userRecordSchema, userSubjectSchema, type User, type UserRecord } from 
 /** Users are kept under their subject, `user:<uuid>`, which begins with what keeps them apart. */
 export const USER_PREFIX = 'user:'
 export const userKeyOf = (sub: string) => sub
+export const USER_LIST_PREFIX = 'user-of/'
 /** Where the users of a tenant are listed, by username; the value says who it is. */
-export const userListOf = (tenantId: string) => `user-of/${tenantId}/`
+export const userListOf = (tenantId: string) => `${USER_LIST_PREFIX}${tenantId}/`
 export const listedUserSchema = z.strictObject({ sub: userSubjectSchema })
 
 export const createUserRecords = (store: Store): KeptRecords<UserRecord> =>

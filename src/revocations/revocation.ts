@@ -32,3 +32,6 @@ export function revokeIssuedUpTo(
 ): Revocation {
   return { kind, value, issued_before: now, exp: now + LONGEST_TOKEN_SECONDS }
 }
+
+/** Whether no token can be alive any more that it speaks of. */
+export const isSpent = ({ exp }: Revocation, now: number): boolean => exp + SKEW_SECONDS < now
