@@ -5,6 +5,7 @@ import { AppError, ConfigError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { createRegistry } from '../registry/create-registry.ts'
 import type { Registry } from '../registry/registry.ts'
+import { isHalfRestored } from '../registry/restore-entries.ts'
 import { DEFAULT_TENANT_ID, newTenantSchema } from '../registry/tenant.ts'
 import { openRedisStore } from '../store/redis-store.ts'
 import { parseRedisUrl } from '../store/redis-url.ts'
@@ -29,6 +30,7 @@ export async function openRegistry(
       log.warn({ event: 'registry.uses_unsaved', err: error }, 'last uses were not written down')
     })
   try {
+    await requireWhole(store)
     await ensureDefaultTenant(registry)
   } catch (error) {
     await store.close()
@@ -53,6 +55,14 @@ export async function openStore({ redis, dataDir }: Config, clock: Clock): Promi
     return openRedisStore({ target: parseRedisUrl(redis.url), keyPrefix: REDIS_KEY_PREFIX })
   }
   return openSqliteStore({ path: join(dataDir, 'gatehouse.db'), clock })
+}
+
+async function requireWhole(store: Store): Promise<void> {
+  if (!(await isHalfRestored(store))) return
+  throw new ConfigError(
+    ['the store holds half of a backup: a restore was interrupted'],
+    'repeat the restore with the same file',
+  )
 }
 
 async function ensureDefaultTenant({ tenants }: Registry): Promise<void> {

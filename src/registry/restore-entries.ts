@@ -45,6 +45,11 @@ export async function beginRestore(
   }
 }
 
+/** Whether a restore has begun and not ended: such a store lacks people and must not be served. */
+export async function isHalfRestored(store: Store): Promise<boolean> {
+  return (await store.get(REGISTRY, MARK)) !== undefined
+}
+
 async function mayFill(store: Store, backupId: string): Promise<boolean> {
   const mark = await store.get(REGISTRY, MARK)
   if (mark !== undefined) return markSchema.parse(mark.value).backup_id === backupId

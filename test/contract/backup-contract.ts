@@ -8,7 +8,7 @@ import { createSurvivors } from '../../src/registry/backup-survivors.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import type { Page, Registry } from '../../src/registry/registry.ts'
-import { beginRestore } from '../../src/registry/restore-entries.ts'
+import { beginRestore, isHalfRestored } from '../../src/registry/restore-entries.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
 import { newUserSchema } from '../../src/registry/user.ts'
 import { REVOCATIONS } from '../../src/revocations/revocation.ts'
@@ -146,8 +146,10 @@ export function backupContract(open: () => Promise<OpenedStore>): void {
       const into = { store: target.store, clock }
       expect(await beginRestore(into, 'one')).toBeDefined()
       expect(await beginRestore(into, 'two')).toBeUndefined()
+      expect(await isHalfRestored(target.store)).toBe(true)
       const again = await beginRestore(into, 'one')
       await again?.finish()
+      expect(await isHalfRestored(target.store)).toBe(false)
       expect(await beginRestore(into, 'two')).toBeDefined()
     })
   })
