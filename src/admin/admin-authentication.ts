@@ -18,12 +18,21 @@ export function createAdminAuthenticator(
 ): AdminAuthenticator {
   return async function authenticateAdmin(req) {
     const caller = await verify(bearerTokenOf(req))
-    if ((await clients.findIssuable(caller.clientId)) === undefined) throw notActive('client')
+    const issuable = await clients.findIssuable(caller.clientId)
+    if (issuable === undefined) throw notActive('client')
+    const byClient = withScopesOf(caller, issuable.client.scope)
     // For a client that speaks for itself the two are the same (RFC 9068 §2.2).
-    if (caller.subject === caller.clientId) return caller
-    if ((await users.findIssuable(caller.subject)) === undefined) throw notActive('user')
-    return caller
+    if (caller.subject === caller.clientId) return byClient
+    const user = await users.findIssuable(caller.subject)
+    if (user === undefined) throw notActive('user')
+    return withScopesOf(byClient, user.scope)
   }
+}
+
+/** A token says what its holder could do when it was issued; what was taken away since then is gone at once. */
+function withScopesOf(caller: AccessToken, scope: string): AccessToken {
+  const now = new Set(scope.split(' '))
+  return { ...caller, scopes: new Set([...caller.scopes].filter((each) => now.has(each))) }
 }
 
 function notActive(who: 'client' | 'user'): AuthError {

@@ -83,6 +83,9 @@ export function clientEndpoints({ clients, scopes }: ClientEndpointsOptions): En
       run: async ({ params, body, caller, expected }) => {
         requireKnownScopes(body.scope ?? '', scopes)
         requireAtMostOwnPower(caller, body.scope ?? '')
+        if (LOCKS.some((member) => body[member] !== undefined)) {
+          requireOtherClient(caller, params.client_id)
+        }
         await requireMine(caller, params.client_id)
         return shown(await clients.update(params.client_id, body, expected))
       },
@@ -138,6 +141,9 @@ const shown = (client: Client | undefined): Answer => {
 }
 
 /** Whoever could lock themselves out would have nobody left to let them in again. */
+/** What a client that changes it for itself could lose its own way in by. */
+const LOCKS = ['scope', 'resources', 'grant_types', 'token_endpoint_auth_method'] as const
+
 function requireOtherClient(caller: AccessToken, clientId: string): void {
   if (caller.clientId !== clientId) return
   throw new AppError('in_use', 'It is your own client: you would lock yourself out.')

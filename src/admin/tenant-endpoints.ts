@@ -9,6 +9,7 @@ import {
   type Tenant,
 } from '../registry/tenant.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
+import { ADMIN_SCOPES, requireAtMostOwnPower } from './admin-scopes.ts'
 import { defineEndpoint, noSuchThing, type Answer, type Endpoint } from './endpoint.ts'
 import { pageOf, pageQuery } from './listing.ts'
 
@@ -71,6 +72,7 @@ export function tenantEndpoints({ tenants }: Pick<Registry, 'tenants'>): Endpoin
       answers: ok,
       run: async ({ params, caller, expected }) => {
         requireOtherTenant(caller, params.tenant_id)
+        requireAtMostOwnPower(caller, WHOEVER_IS_IN_IT)
         return shown(await tenants.suspend(params.tenant_id, expected))
       },
     }),
@@ -82,7 +84,10 @@ export function tenantEndpoints({ tenants }: Pick<Registry, 'tenants'>): Endpoin
       scope: 'admin:clients',
       takes: { params },
       answers: ok,
-      run: async ({ params, expected }) => shown(await tenants.resume(params.tenant_id, expected)),
+      run: async ({ params, caller, expected }) => {
+        requireAtMostOwnPower(caller, WHOEVER_IS_IN_IT)
+        return shown(await tenants.resume(params.tenant_id, expected))
+      },
     }),
     defineEndpoint({
       method: 'DELETE',
@@ -94,12 +99,16 @@ export function tenantEndpoints({ tenants }: Pick<Registry, 'tenants'>): Endpoin
       answers: { status: 204 },
       run: async ({ params, caller, expected }) => {
         requireOtherTenant(caller, params.tenant_id)
+        requireAtMostOwnPower(caller, WHOEVER_IS_IN_IT)
         await tenants.delete(params.tenant_id, expected)
         return { status: 204 }
       },
     }),
   ]
 }
+
+/** A tenant goes with its clients and users, operators among them: only who has every admin scope may send it. */
+const WHOEVER_IS_IN_IT = ADMIN_SCOPES.join(' ')
 
 const shown = (tenant: Tenant | undefined): Answer => {
   if (tenant === undefined) throw noSuchThing()

@@ -113,7 +113,10 @@ export function userEndpoints({ users, scopes }: UserEndpointsOptions): Endpoint
       scope: 'admin:users',
       takes: { params },
       answers: ok,
-      run: async ({ params, expected }) => shown(await users.disable(params.sub, expected)),
+      run: async ({ params, caller, expected }) => {
+        await requireMine(caller, params.sub)
+        return shown(await users.disable(params.sub, expected))
+      },
     }),
     defineEndpoint({
       method: 'POST',
@@ -136,7 +139,8 @@ export function userEndpoints({ users, scopes }: UserEndpointsOptions): Endpoint
       scope: 'admin:users',
       takes: { params },
       answers: { status: 204 },
-      run: async ({ params, expected }) => {
+      run: async ({ params, caller, expected }) => {
+        await requireMine(caller, params.sub)
         await users.delete(params.sub, expected)
         return { status: 204 }
       },

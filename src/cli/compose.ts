@@ -22,6 +22,7 @@ import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
+import { watchStore } from './watch-store.ts'
 import { blockListOf, listenerOf } from './listener.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
 
@@ -72,6 +73,8 @@ export async function startIssuer(
     log,
     trustedProxies: blockListOf(config.trustedProxies),
   })
+  const storeCheck = watchStore(store)
+  begun.defer(storeCheck.stop)
   const callback = app.callback()
   const server = await startHttpServer({
     name: 'issuer.listen',
@@ -85,7 +88,7 @@ export async function startIssuer(
     name: 'issuer.opsListen',
     listen: parseListenAddress(issuer.opsListen),
     registry: metrics,
-    readiness: { keys: () => ({ status: 'ok' }) },
+    readiness: { keys: () => ({ status: 'ok' }), store: storeCheck.read },
     log,
   })
   begun.defer(() => ops.drain(0))
@@ -96,6 +99,7 @@ export async function startIssuer(
     registry,
     async close(drainSeconds) {
       await running.close(drainSeconds)
+      storeCheck.stop()
       await closeRegistry()
     },
   }

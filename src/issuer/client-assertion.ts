@@ -3,6 +3,7 @@ import type Provider from 'oidc-provider'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import { z } from 'zod'
 import { ConflictError, type Store } from '../store/store.ts'
+import { refuse } from './client-authentication.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 
 /** How far ahead an assertion may expire: it is kept until then, so that it is not used again. */
@@ -38,7 +39,11 @@ export function requireStrictAssertion(issuer: string, { errors }: OidcProvider)
  * Lets each assertion count once, on every issuer of the same store: oidc-provider would look first and write then, so
  * that two at the same time both pass.
  */
-export function rememberAssertions(provider: Provider, store: Store): void {
+export function rememberAssertions(
+  provider: Provider,
+  store: Store,
+  { Provider, errors }: OidcProvider,
+): void {
   Object.assign(provider.ReplayDetection, {
     async unique(client: string, jti: string, exp: number): Promise<boolean> {
       const id = createHash('sha256')
@@ -52,7 +57,7 @@ export function rememberAssertions(provider: Provider, store: Store): void {
         return true
       } catch (error) {
         if (error instanceof ConflictError) return false
-        throw error
+        return refuse(error, Provider.ctx, errors)
       }
     },
   })

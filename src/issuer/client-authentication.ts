@@ -28,7 +28,9 @@ export function authenticateByRegistry(
 
   const find = provider.Client.find.bind(provider.Client)
   provider.Client.find = async (clientId: string) => {
-    const client = await find(clientId)
+    const client = await find(clientId).catch((error: unknown) =>
+      refuse(error, Provider.ctx, errors),
+    )
     const credentials = client === undefined ? secretSent(Provider.ctx) : undefined
     if (credentials !== undefined) await verify(clientId, credentials)
     return client
@@ -42,7 +44,7 @@ function secretSent(ctx: KoaContextWithOIDC | undefined): string | undefined {
 }
 
 /** Answers as RFC 6749 §5.2 does, with the status and the `Retry-After` of the refusal. */
-function refuse(
+export function refuse(
   error: unknown,
   ctx: KoaContextWithOIDC | undefined,
   { CustomOIDCProviderError }: typeof errors,

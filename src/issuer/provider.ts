@@ -59,7 +59,7 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
   // The issuer is pinned into these headers before a request gets here; see app.ts.
   provider.proxy = true
   authenticateByRegistry(provider, { clients, oidc })
-  rememberAssertions(provider, options.store)
+  rememberAssertions(provider, options.store, oidc)
   return provider
 }
 

@@ -87,7 +87,7 @@ describe('a user', () => {
 
 describe('a disabled client', () => {
   test('is out at once, whatever its token says', async () => {
-    await admin.send('POST', 'clients', { body: { client_id: 'second' } })
+    await admin.send('POST', 'clients', { body: { client_id: 'second', scope: 'admin:read' } })
     const claims = { client_id: 'second', sub: 'second' }
     expect((await admin.send('GET', 'tenants', { claims })).status).toBe(200)
     await admin.send('POST', 'clients/second/disable')
@@ -125,6 +125,50 @@ describe('scopes', () => {
 
 describe('power over this API', () => {
   const claims = { scope: 'admin:read admin:clients admin:users' }
+
+  test('is gone from a live token as soon as its client has lost it', async () => {
+    const body = { client_id: 'demoted', scope: 'admin:read admin:clients' }
+    await admin.send('POST', 'clients', { body })
+    const demoted = { client_id: 'demoted', sub: 'demoted' }
+    const make = () => admin.send('POST', 'clients', { body: {}, claims: demoted })
+    expect((await make()).status).toBe(201)
+    await admin.send('PATCH', 'clients/demoted', { body: { scope: 'ocr_api_access' } })
+    expect((await make()).status).toBe(403)
+  })
+
+  test('cannot be sent away with its tenant, or with its user, by who has less', async () => {
+    await admin.send('POST', 'tenants', { body: { tenant_id: 'operators' } })
+    for (const [method, path] of [
+      ['POST', 'tenants/operators/suspend'],
+      ['POST', 'tenants/operators/resume'],
+      ['DELETE', 'tenants/operators'],
+    ] as const) {
+      expect([path, (await admin.send(method, path, { claims })).status]).toEqual([path, 403])
+    }
+    const body = { username: 'keeper', password: 'long enough', scope: 'admin:keys' }
+    const { sub } = (await admin.send('POST', 'users', { body })).body
+    for (const [method, path] of [
+      ['POST', `users/${String(sub)}/disable`],
+      ['DELETE', `users/${String(sub)}`],
+    ] as const) {
+      expect([path, (await admin.send(method, path, { claims })).status]).toEqual([path, 403])
+    }
+  })
+
+  test('cannot be lost by changing the own client', async () => {
+    for (const body of [{ scope: 'admin:read' }, { token_endpoint_auth_method: 'none' }]) {
+      const answer = await admin.send('PATCH', 'clients/admin', { body })
+      expect(answer).toMatchObject({ status: 409, body: { error: { code: 'in_use' } } })
+    }
+    expect(
+      (await admin.send('PATCH', 'clients/admin', { body: { name: 'Operators' } })).status,
+    ).toBe(200)
+  })
+
+  test('and a binding that no token of this version would have are refused', async () => {
+    const body = { dpop_bound_access_tokens: true }
+    expect((await admin.send('POST', 'clients', { body })).status).toBe(400)
+  })
 
   test('is not handed out by who does not have it', async () => {
     const body = { scope: 'ocr_api_access admin:keys' }

@@ -67,7 +67,9 @@ describe('an Idempotency-Key', () => {
   })
 
   test('is each caller’s own', async () => {
-    await admin.send('POST', 'clients', { body: { client_id: 'other-admin' } })
+    await admin.send('POST', 'clients', {
+      body: { client_id: 'other-admin', scope: 'admin:clients' },
+    })
     const [one, two] = [
       await create('key-3', { name: 'x' }),
       await create('key-3', { name: 'x' }, 'other-admin'),

@@ -42,7 +42,9 @@ export async function startAdminServer(): Promise<AdminServer> {
   const { store, stop } = await openTestSqlite(clock)
   const registry = createRegistry({ store, clock, maxFailuresPerMinute: 30 })
   await registry.tenants.create(newTenantSchema.parse({ tenant_id: 'default' }))
-  await registry.clients.create(newClientSchema.parse({ client_id: 'admin' }))
+  await registry.clients.create(
+    newClientSchema.parse({ client_id: 'admin', scope: ADMIN_SCOPES.join(' ') }),
+  )
   const ring = createRing(await makeRsaKey(2048), makeFakeKey('following'), 0)
   const { kid, privateJwk } = activeKey(ring)
   const key = await importJWK({ ...privateJwk }, 'RS256')
