@@ -10,6 +10,7 @@ import { identifierSchema } from '../registry/identifier.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import { requireAtMostOwnPower } from './admin-scopes.ts'
+import { requirePowerOver } from './client-power.ts'
 import { defineEndpoint, noSuchThing, type Answer, type Endpoint } from './endpoint.ts'
 import { requireKnownScopes } from './known-scopes.ts'
 import { pageOf, tenantPageQuery } from './listing.ts'
@@ -25,11 +26,7 @@ const withSecret = clientSchema.extend({
 export type ClientEndpointsOptions = Pick<Registry, 'clients'> & { scopes: readonly string[] }
 
 export function clientEndpoints({ clients, scopes }: ClientEndpointsOptions): Endpoint[] {
-  const requireMine = async (caller: AccessToken, clientId: string) => {
-    const client = await clients.get(clientId)
-    if (client === undefined) throw noSuchThing()
-    requireAtMostOwnPower(caller, client.scope)
-  }
+  const requireMine = requirePowerOver(clients)
 
   return [
     defineEndpoint({

@@ -2,19 +2,14 @@ import { z } from 'zod'
 import { newSecretSchema, secretSchema } from '../registry/client-secret.ts'
 import { identifierSchema } from '../registry/identifier.ts'
 import type { Registry } from '../registry/registry.ts'
-import type { AccessToken } from '../tokens/access-token.ts'
-import { requireAtMostOwnPower } from './admin-scopes.ts'
-import { defineEndpoint, noSuchThing, type Endpoint } from './endpoint.ts'
+import { requirePowerOver } from './client-power.ts'
+import { defineEndpoint, type Endpoint } from './endpoint.ts'
 
 const SECRETS = '/admin/v1/clients/{client_id}/secrets'
 const params = z.object({ client_id: identifierSchema })
 
 export function secretEndpoints({ clients }: Pick<Registry, 'clients'>): Endpoint[] {
-  const requireMine = async (caller: AccessToken, clientId: string) => {
-    const client = await clients.get(clientId)
-    if (client === undefined) throw noSuchThing()
-    requireAtMostOwnPower(caller, client.scope)
-  }
+  const requireMine = requirePowerOver(clients)
 
   return [
     defineEndpoint({

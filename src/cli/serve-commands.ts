@@ -14,9 +14,7 @@ import { startAll } from './start.ts'
 type Starter = (loaded: LoadedConfig, surroundings: Surroundings) => Promise<Running>
 
 export function serveCommands(program: Command): void {
-  const start = program
-    .command('start', { isDefault: false })
-    .description('serve everything in one process')
+  const start = program.command('start').description('serve everything in one process')
   start.action((_options, command: Command) => serve(command, startAll))
 
   program
