@@ -3,12 +3,15 @@ import { createServer } from 'node:http'
 import { BlockList } from 'node:net'
 import { join } from 'node:path'
 import { createIssuerApp } from '../src/issuer/app.ts'
+import { createLiveProvider } from '../src/issuer/live-provider.ts'
 import { createIssuerMetrics } from '../src/issuer/metrics.ts'
 import { createProvider } from '../src/issuer/provider.ts'
 import { systemClock } from '../src/kernel/clock.ts'
 import { createLog } from '../src/kernel/log.ts'
 import { createMetricsRegistry } from '../src/kernel/metrics.ts'
+import { loadOrCreateSecrets } from '../src/keys/installation-secrets.ts'
 import { loadOrCreateRing } from '../src/keys/ring-file.ts'
+import { fixedRing } from '../src/keys/ring-source.ts'
 import { clientKeyOf, clientListOf } from '../src/registry/client-keeping.ts'
 import { newClientSchema } from '../src/registry/client.ts'
 import { createRegistry } from '../src/registry/create-registry.ts'
@@ -75,23 +78,32 @@ async function serve(all: Clients): Promise<string> {
   const address = server.address()
   const port = typeof address === 'object' ? address?.port : undefined
   const issuer = `http://localhost:${port}`
-  const ring = await loadOrCreateRing(folder, { modulusLength: 2048, clock: systemClock })
-  const provider = await createProvider({
+  const ring = fixedRing(
+    await loadOrCreateRing(folder, { modulusLength: 2048, clock: systemClock }),
+  )
+  const log = createLog('silent')
+  const options = {
     issuer,
-    ring,
+    secrets: await loadOrCreateSecrets(folder),
     clients: all,
     store,
     resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
     defaultResource: RESOURCE,
     accessTokenTtlSeconds: 900,
+    log,
+    metrics: createIssuerMetrics(createMetricsRegistry()),
+  }
+  const provider = await createLiveProvider({
+    ring,
+    build: (current) => createProvider(current, options),
+    log,
   })
   const app = createIssuerApp({
     issuer,
     provider,
     ring,
     jwksMaxAgeSeconds: 300,
-    metrics: createIssuerMetrics(createMetricsRegistry()),
-    log: createLog('silent'),
+    log,
     trustedProxies: new BlockList(),
   })
   const callback = app.callback()

@@ -3,6 +3,7 @@ import { createAdminApp } from '../admin/app.ts'
 import type { Config } from '../config/schema.ts'
 import { createIssuerApp } from '../issuer/app.ts'
 import { createIssuerMetrics } from '../issuer/metrics.ts'
+import { createLiveProvider } from '../issuer/live-provider.ts'
 import { createProvider } from '../issuer/provider.ts'
 import type { Resources } from '../issuer/resources.ts'
 import type { Clock } from '../kernel/clock.ts'
@@ -11,8 +12,9 @@ import { parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
-import type { Ring } from '../keys/ring.ts'
+import { loadOrCreateSecrets } from '../keys/installation-secrets.ts'
 import { loadOrCreateRing } from '../keys/ring-file.ts'
+import { fixedRing, type RingSource } from '../keys/ring-source.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy } from '../proxy/proxy.ts'
@@ -49,27 +51,37 @@ export async function startIssuer(
 ): Promise<RunningIssuer> {
   const { issuer, proxy, keys, tokens } = config
   const metrics = createMetricsRegistry()
-  const ring = await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock })
+  const ring = fixedRing(
+    await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock }),
+  )
+  const secrets = await loadOrCreateSecrets(keys.dir)
   await using begun = new AsyncDisposableStack()
   const kept = await openRegistry(config, { log, clock })
   const { registry, store, close: closeRegistry } = kept
   begun.defer(closeRegistry)
   await ensureAdminClient(config, { clients: registry.clients, log })
-  const provider = await createProvider({
+  const providerOptions = {
     issuer: issuer.url,
-    ring,
+    secrets,
     clients: registry.clients,
     store,
     resources: resourcesOf(config),
     defaultResource: proxy.url,
     accessTokenTtlSeconds: tokens.accessTtlSeconds,
+    log,
+    metrics: createIssuerMetrics(metrics),
+  }
+  const provider = await createLiveProvider({
+    ring,
+    build: (current) => createProvider(current, providerOptions),
+    log,
   })
+  begun.defer(provider.close)
   const app = createIssuerApp({
     issuer: issuer.url,
     provider,
     ring,
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
-    metrics: createIssuerMetrics(metrics),
     log,
     trustedProxies: blockListOf(config.trustedProxies),
   })
@@ -92,7 +104,7 @@ export async function startIssuer(
     log,
   })
   begun.defer(() => ops.drain(0))
-  const admin = await startAdmin(config, { ...kept, ring: () => ring }, { log, clock })
+  const admin = await startAdmin(config, { ...kept, ring }, { log, clock })
   const running = runningOf([server, ops, admin])
   begun.move()
   return {
@@ -100,6 +112,7 @@ export async function startIssuer(
     async close(drainSeconds) {
       await running.close(drainSeconds)
       storeCheck.stop()
+      provider.close()
       await closeRegistry()
     },
   }
@@ -108,7 +121,7 @@ export async function startIssuer(
 /** The operators' API, in the process of the issuer: it works on the same registry. */
 async function startAdmin(
   config: Config,
-  { registry, store, ring }: Pick<OpenRegistry, 'registry' | 'store'> & { ring: () => Ring },
+  { registry, store, ring }: Pick<OpenRegistry, 'registry' | 'store'> & { ring: RingSource },
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
   const { issuer, trustedProxies } = config
@@ -117,7 +130,7 @@ async function startAdmin(
     issuer: issuer.url,
     registry,
     store,
-    ring,
+    ring: ring.current,
     scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
     clock,
     log,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { systemClock } from '../kernel/clock.ts'
 import { createLog } from '../kernel/log.ts'
+import { loadOrCreateSecrets } from '../keys/installation-secrets.ts'
 import { loadOrCreateRing } from '../keys/ring-file.ts'
 import { adminKeyPathOf, ensureAdminClient } from './admin-bootstrap.ts'
 import { writeJson } from './output.ts'
@@ -20,6 +21,7 @@ export function initCommand(program: Command): void {
       const surroundings = { clock: systemClock, log: createLog('silent') }
       const { keys } = config
       await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock: systemClock })
+      await loadOrCreateSecrets(keys.dir)
       const { registry, close } = await openRegistry(config, surroundings)
       try {
         await ensureAdminClient(config, { clients: registry.clients, log: surroundings.log })

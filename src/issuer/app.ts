@@ -1,23 +1,20 @@
 import { createHash } from 'node:crypto'
 import type { BlockList } from 'node:net'
 import Koa, { type Context, type Middleware, type Next } from 'koa'
-import type Provider from 'oidc-provider'
 import { AppError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import { publicJwks, type Ring } from '../keys/ring.ts'
+import type { RingSource } from '../keys/ring-source.ts'
 import { callerAddress } from '../kernel/caller-address.ts'
-import { publishOnlyWhatIsServed } from './metadata.ts'
-import type { IssuerMetrics } from './metrics.ts'
-import { recordTokenRequests } from './token-log.ts'
+import type { LiveProvider } from './live-provider.ts'
 
 export type IssuerAppOptions = {
   issuer: string
-  provider: Provider
-  ring: Ring
+  provider: LiveProvider
+  ring: RingSource
   jwksMaxAgeSeconds: number
-  metrics: IssuerMetrics
   log: Log
   /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
   trustedProxies: BlockList
@@ -34,9 +31,6 @@ const ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
 /** The issuer's HTTP side: our own routes in front of oidc-provider. */
 export function createIssuerApp(options: IssuerAppOptions): Koa {
   const { provider, issuer } = options
-  provider.use(publishOnlyWhatIsServed)
-  recordTokenRequests(provider, options.log, options.metrics)
-
   const app = new Koa()
   app.silent = true
   app.use(answerWithProblems(options.log))
@@ -76,10 +70,11 @@ function refuseUnknownEndpoints(ctx: Context, next: Next): Promise<void> {
 
 /** The JWK Set with what its readers need to keep it well: an ETag, a max-age, any origin (RFC 9111, RFC 7517 §5). */
 function serveJwks({ ring, jwksMaxAgeSeconds }: IssuerAppOptions): Middleware {
-  const body = JSON.stringify(publicJwks(ring))
-  const etag = `"${createHash('sha256').update(body).digest('base64url')}"`
+  let published = publishedOf(ring.current())
   return async function serveJwkSet(ctx: Context, next: Next) {
     if (ctx.path !== '/jwks') return next()
+    if (published.ring !== ring.current()) published = publishedOf(ring.current())
+    const { body, etag } = published
     ctx.set({
       etag,
       'cache-control': `public, max-age=${jwksMaxAgeSeconds}`,
@@ -90,6 +85,11 @@ function serveJwks({ ring, jwksMaxAgeSeconds }: IssuerAppOptions): Middleware {
     if (hasEtag(ctx.get('if-none-match'), etag)) ctx.status = 304
     else ctx.body = body
   }
+}
+
+function publishedOf(ring: Ring) {
+  const body = JSON.stringify(publicJwks(ring))
+  return { ring, body, etag: `"${createHash('sha256').update(body).digest('base64url')}"` }
 }
 
 /** RFC 9110 §13.1.2: any of a list, compared weakly, as a compressing server in between has weakened ours. */
@@ -136,8 +136,7 @@ function pinOrigin({ host, protocol }: URL, trustedProxies: BlockList): Middlewa
   }
 }
 
-function passTo(provider: Provider): Middleware {
-  const handle = provider.callback()
+function passTo({ handle }: LiveProvider): Middleware {
   return async function passToProvider(ctx: Context) {
     ctx.respond = false
     await handle(ctx.req, ctx.res)

@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import type Provider from 'oidc-provider'
 import type { Client, Configuration } from 'oidc-provider'
+import type { Log } from '../kernel/log.ts'
+import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import { activeKey, type Ring } from '../keys/ring.ts'
 import type { Clients } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
@@ -8,12 +9,15 @@ import { createAdapterFactory } from './adapter.ts'
 import { rememberAssertions, requireStrictAssertion } from './client-assertion.ts'
 import { authenticateByRegistry } from './client-authentication.ts'
 import { OWN_CLIENT_MEMBERS } from './client-metadata.ts'
+import { publishOnlyWhatIsServed } from './metadata.ts'
+import type { IssuerMetrics } from './metrics.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
 import { resourceServerOf, type Resources } from './resources.ts'
+import { recordTokenRequests } from './token-log.ts'
 
 export type ProviderOptions = {
   issuer: string
-  ring: Ring
+  secrets: InstallationSecrets
   clients: Clients
   /** Where used client assertions are remembered. */
   store: Store
@@ -21,18 +25,19 @@ export type ProviderOptions = {
   /** The resource of a request that names none (RFC 8707 §2). */
   defaultResource: string
   accessTokenTtlSeconds: number
+  log: Log
+  metrics: IssuerMetrics
 }
 
 /** The authorization server for one state of the key ring: client credentials, RS256, RFC 9068 access tokens. */
-export async function createProvider(options: ProviderOptions): Promise<Provider> {
+export async function createProvider(ring: Ring, options: ProviderOptions): Promise<Provider> {
   const oidc = await loadOidcProvider()
   const { Provider, errors } = oidc
   const { issuer, clients, resources, defaultResource, accessTokenTtlSeconds } = options
   const configuration: Configuration = {
     adapter: createAdapterFactory(clients),
-    jwks: { keys: [signingJwk(options.ring)] },
-    // Nothing is signed into a cookie yet: no page is served.
-    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    jwks: { keys: [signingJwk(ring)] },
+    cookies: { keys: [options.secrets.cookieKey.toString('base64url')] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'Ed25519', 'EdDSA'] },
     assertJwtClientAuthClaimsAndHeader: requireStrictAssertion(issuer, oidc),
@@ -60,6 +65,8 @@ export async function createProvider(options: ProviderOptions): Promise<Provider
   provider.proxy = true
   authenticateByRegistry(provider, { clients, oidc })
   rememberAssertions(provider, options.store, oidc)
+  provider.use(publishOnlyWhatIsServed)
+  recordTokenRequests(provider, options.log, options.metrics)
   return provider
 }
 

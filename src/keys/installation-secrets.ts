@@ -1,0 +1,60 @@
+import { hkdfSync, randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { ConfigError } from '../kernel/errors.ts'
+import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
+
+const KEY_BYTES = 32
+const masterSchema = z.object({ master: z.string().regex(/^[A-Za-z0-9_-]{43}$/) })
+
+/** What all issuers of an installation have in common beside the signing keys; each is 32 bytes. */
+export type InstallationSecrets = {
+  /** Signs cookies. */
+  cookieKey: Buffer
+  /** From which DPoP nonces are made (RFC 9449 §8). */
+  dpopNonceKey: Buffer
+  /** From which a refresh token's successor is derived. */
+  refreshKey: Buffer
+}
+
+/** The secrets kept in `secrets.json` of that folder (0600), made on the first start. A ConfigError when it is damaged. */
+export async function loadOrCreateSecrets(dir: string): Promise<InstallationSecrets> {
+  const path = join(dir, 'secrets.json')
+  const existing = await readPrivateFile(path)
+  if (existing !== undefined) return deriveSecrets(parseMaster(path, existing))
+  const master = randomBytes(KEY_BYTES)
+  const isOurs = await createPrivateFile(
+    path,
+    JSON.stringify({ master: master.toString('base64url') }),
+  )
+  // Another process may have been first: then its secret counts.
+  return isOurs ? deriveSecrets(master) : loadOrCreateSecrets(dir)
+}
+
+/** One secret for each purpose, so that none can stand in for another (RFC 5869). */
+function deriveSecrets(master: Buffer): InstallationSecrets {
+  const derive = (purpose: string) =>
+    Buffer.from(hkdfSync('sha256', master, '', `gatehouse ${purpose}`, KEY_BYTES))
+  return {
+    cookieKey: derive('cookies'),
+    dpopNonceKey: derive('dpop nonces'),
+    refreshKey: derive('refresh tokens'),
+  }
+}
+
+function parseMaster(path: string, text: string): Buffer {
+  const parsed = masterSchema.safeParse(parseJson(text))
+  if (parsed.success) return Buffer.from(parsed.data.master, 'base64url')
+  throw new ConfigError(
+    [`${path} is damaged`],
+    'restore it from a backup; only if there is none, move it away: everybody then signs in again',
+  )
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
