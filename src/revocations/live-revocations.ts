@@ -1,0 +1,69 @@
+import { epochSeconds, type Clock } from '../kernel/clock.ts'
+import { isSpent, type Revocation } from './revocation.ts'
+import { createRevocationView, type RevocableToken } from './revocation-view.ts'
+
+/** An entry as the log has it; ids of one log only ever grow. */
+export type LoggedRevocation = { readonly id: string; readonly entry: Revocation }
+
+export type RevocationListener = (news: readonly LoggedRevocation[]) => void
+
+/** What is revoked, as far as this process has heard. */
+export type LiveRevocations = {
+  isRevoked: (token: RevocableToken) => boolean
+  /** Since when something may have been missed; Infinity until the whole log has been seen once. */
+  stalenessSeconds: () => number
+  /** Calls back with each batch of new entries, once they count. Gives the function that ends it. */
+  onRevocation: (listener: RevocationListener) => () => void
+  /** Every entry that still matters, in the order of the log. */
+  entries: () => readonly LoggedRevocation[]
+}
+
+/** The same for whoever feeds it. */
+export type FedRevocations = LiveRevocations & {
+  receive: (news: readonly LoggedRevocation[]) => void
+  /** The source has said that this is all there is as of that time (milliseconds), by default now. */
+  markComplete: (atMs?: number) => void
+}
+
+export function createLiveRevocations(clock: Clock): FedRevocations {
+  const view = createRevocationView()
+  const listeners = new Set<RevocationListener>()
+  let log: LoggedRevocation[] = []
+  let completeAtMs = -Infinity
+  let forgotAtMinute = -Infinity
+
+  /** Once a minute is enough: what is spent changes no answer, it only takes room. */
+  const forgetSpent = (): void => {
+    const now = epochSeconds(clock)
+    const minute = Math.floor(now / 60)
+    if (minute === forgotAtMinute) return
+    forgotAtMinute = minute
+    view.forgetSpent(now)
+    log = log.filter(({ entry }) => !isSpent(entry, now))
+  }
+
+  return {
+    isRevoked: (token) => view.isRevoked(token, epochSeconds(clock)),
+    stalenessSeconds: () => Math.max(0, (clock() - completeAtMs) / 1000),
+    onRevocation(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    entries: () => log,
+
+    receive(news) {
+      if (news.length === 0) return
+      const now = epochSeconds(clock)
+      for (const logged of news) {
+        view.add(logged.entry, now)
+        if (!isSpent(logged.entry, now)) log.push(logged)
+      }
+      for (const listener of listeners) listener(news)
+    },
+
+    markComplete(atMs = clock()) {
+      completeAtMs = atMs
+      forgetSpent()
+    },
+  }
+}
