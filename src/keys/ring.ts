@@ -1,7 +1,7 @@
 /**
  * The signing keys of an installation and what may be done with each. `next` is published and does not sign yet,
  * `active` signs, `retiring` only verifies and its private half is gone; a key that has left the ring verifies nothing.
- * Every function here is pure: the caller brings the time and stores the result.
+ * What becomes of it with time is in lifecycle.ts.
  */
 export type Ring = { keys: readonly RingKey[] }
 
@@ -14,7 +14,12 @@ type PublishedKey = {
   /** Seconds since the epoch, like every time here. */
   publishedAt: number
 }
-export type NextKey = PublishedKey & { state: 'next'; privateJwk: RsaPrivateJwk }
+export type NextKey = PublishedKey & {
+  state: 'next'
+  privateJwk: RsaPrivateJwk
+  /** Since when an operator waits for it to sign as soon as it may. */
+  wantedSince?: number | undefined
+}
 export type ActiveKey = PublishedKey & {
   state: 'active'
   privateJwk: RsaPrivateJwk
@@ -44,9 +49,14 @@ export function createRing(first: FreshKey, following: FreshKey, now: number): R
   return {
     keys: [
       { ...first, state: 'active', publishedAt: now, activatedAt: now },
-      { ...following, state: 'next', publishedAt: now },
+      asNext(following, now),
     ],
   }
+}
+
+/** Published from the next second on: the one that has begun counts for nothing. */
+export function asNext({ kid, publicJwk, privateJwk }: FreshKey, now: number): NextKey {
+  return { kid, publicJwk, privateJwk, state: 'next', publishedAt: now + 1 }
 }
 
 export function activeKey(ring: Ring): ActiveKey {
@@ -55,40 +65,9 @@ export function activeKey(ring: Ring): ActiveKey {
   return active
 }
 
-/** When `next` may sign: once every verifier that honours the JWKS's max-age twice over has seen it. */
-export function promotableAt(next: NextKey, jwksMaxAgeSeconds: number): number {
-  return next.publishedAt + 2 * jwksMaxAgeSeconds
-}
-
-/**
- * Makes `next` sign and publishes `following` as the new `next`. The old active key keeps verifying, without its
- * private half. Gives undefined when `next` has not been published for long enough.
- */
-export function promoteNext(
-  ring: Ring,
-  following: FreshKey,
-  { now, jwksMaxAgeSeconds }: { now: number; jwksMaxAgeSeconds: number },
-): Ring | undefined {
-  const next = ring.keys.find((key) => key.state === 'next')
-  if (next === undefined || now < promotableAt(next, jwksMaxAgeSeconds)) return undefined
-  const { privateJwk: _destroyed, ...old } = activeKey(ring)
-  return {
-    keys: [
-      { ...next, state: 'active', activatedAt: now },
-      { ...following, state: 'next', publishedAt: now },
-      { ...old, state: 'retiring', retiredAt: now },
-      ...ring.keys.filter((key) => key.state === 'retiring'),
-    ],
-  }
-}
-
-/** Drops the retiring keys whose last token has expired everywhere, verifiers' clock skew included. */
-export function dropRetired(ring: Ring, now: number, tokenLifetimeSeconds: number): Ring {
-  return {
-    keys: ring.keys.filter(
-      (key) => key.state !== 'retiring' || now <= key.retiredAt + tokenLifetimeSeconds,
-    ),
-  }
+/** The key that is published ahead, where there is one. */
+export function nextKey(ring: Ring): NextKey | undefined {
+  return ring.keys.find((key) => key.state === 'next')
 }
 
 /** The JWK Set to publish (RFC 7517 §5), the active key first, without any private member. */

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { ConfigError } from '../../src/kernel/errors.ts'
 import { loadOrCreateRing } from '../../src/keys/ring-file.ts'
-import { promoteNext, type FreshKey, type Ring } from '../../src/keys/ring.ts'
+import { promoteNext } from '../../src/keys/lifecycle.ts'
+import type { FreshKey, Ring } from '../../src/keys/ring.ts'
 import { makeRsaKey } from '../support/ring-keys.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 
@@ -32,7 +33,7 @@ describe('the first start', () => {
   test('makes an active and a next key, as of now', () => {
     expect(ring.keys).toMatchObject([
       { state: 'active', publishedAt: NOW, activatedAt: NOW },
-      { state: 'next', publishedAt: NOW },
+      { state: 'next', publishedAt: NOW + 1 },
     ])
     const kids = ring.keys.map(({ kid }) => kid)
     expect(new Set(kids).size).toBe(2)
@@ -78,14 +79,14 @@ describe('every later start', () => {
   })
 
   test('finds a ring that was rotated, its retiring key included', async () => {
-    const now = NOW + 600
+    const now = NOW + 601
     const rotated = promoteNext(ring, spare, { now, jwksMaxAgeSeconds: 300 })
     expect(rotated?.keys).toHaveLength(3)
     expect(await loadOrCreateRing(folderWith(JSON.stringify(rotated)), options)).toEqual(rotated)
   })
 
   test('does not bring a private half of a retiring key back', async () => {
-    const rotated = promoteNext(ring, spare, { now: NOW + 600, jwksMaxAgeSeconds: 300 })
+    const rotated = promoteNext(ring, spare, { now: NOW + 601, jwksMaxAgeSeconds: 300 })
     const withPrivate = rotated?.keys.map((key) =>
       key.state === 'retiring' ? { ...key, privateJwk: spare.privateJwk } : key,
     )
@@ -125,7 +126,7 @@ describe('a ring file that is not right', () => {
     ['has the public half of another key', () => assignTo(0, { publicJwk: spare.publicJwk })()],
     [
       'has a key of 1024 bits',
-      () => changed(([active]) => [active, { ...short, state: 'next', publishedAt: NOW }]),
+      () => changed(([active]) => [active, { ...short, state: 'next', publishedAt: NOW + 1 }]),
     ],
     ['has a key of another kind', assignTo(1, { publicJwk: { kty: 'EC', n: 'AA', e: 'AQAB' } })],
   ])('is a ConfigError that names it, and stays as it is: it %s', async (_title, contentOf) => {
