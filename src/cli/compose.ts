@@ -13,13 +13,17 @@ import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
 import { loadOrCreateSecrets } from '../keys/installation-secrets.ts'
-import { loadOrCreateRing } from '../keys/ring-file.ts'
-import { fixedRing, type RingSource } from '../keys/ring-source.ts'
+import { scheduleRotation } from '../keys/key-rotation.ts'
+import { openLiveRing } from '../keys/live-ring.ts'
+import { generateSigningKey } from '../keys/ring-file.ts'
+import { openRingFolder } from '../keys/ring-folder.ts'
+import type { RingSource } from '../keys/ring-source.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
 import type { Registry } from '../registry/registry.ts'
+import { REVOCATIONS } from '../revocations/revocation.ts'
 import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
@@ -27,6 +31,8 @@ import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
 import { blockListOf, listenerOf } from './listener.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
+
+const SECONDS_PER_DAY = 86_400
 
 /** A role that serves; closing it lets running requests finish. */
 export type Running = { close: (drainSeconds: number) => Promise<void> }
@@ -51,11 +57,11 @@ export async function startIssuer(
 ): Promise<RunningIssuer> {
   const { issuer, proxy, keys, tokens } = config
   const metrics = createMetricsRegistry()
-  const ring = fixedRing(
-    await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock }),
-  )
-  const secrets = await loadOrCreateSecrets(keys.dir)
   await using begun = new AsyncDisposableStack()
+  const ringStore = openRingFolder(keys.dir, { modulusLength: keys.modulusLength, clock })
+  const ring = await openLiveRing(ringStore, log)
+  begun.defer(ring.close)
+  const secrets = await loadOrCreateSecrets(keys.dir)
   const kept = await openRegistry(config, { log, clock })
   const { registry, store, close: closeRegistry } = kept
   begun.defer(closeRegistry)
@@ -105,6 +111,19 @@ export async function startIssuer(
   })
   begun.defer(() => ops.drain(0))
   const admin = await startAdmin(config, { ...kept, ring }, { log, clock })
+  const stopRotation = scheduleRotation({
+    store: ringStore,
+    live: ring,
+    policy: {
+      jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
+      // Whatever lifetime was configured when a token was signed.
+      tokenLifetimeSeconds: REVOCATIONS.retentionSeconds,
+      rotateEverySeconds: keys.rotateEveryDays * SECONDS_PER_DAY,
+    },
+    makeKey: () => generateSigningKey(keys.modulusLength),
+    clock,
+    log,
+  })
   const running = runningOf([server, ops, admin])
   begun.move()
   return {
@@ -112,7 +131,9 @@ export async function startIssuer(
     async close(drainSeconds) {
       await running.close(drainSeconds)
       storeCheck.stop()
+      stopRotation()
       provider.close()
+      ring.close()
       await closeRegistry()
     },
   }

@@ -1,0 +1,69 @@
+import { epochSeconds, type Clock } from '../kernel/clock.ts'
+import type { Log } from '../kernel/log.ts'
+import { dropRetired, dueStep, promoteNext, stageNext, type KeyPolicy } from './lifecycle.ts'
+import type { LiveRing } from './live-ring.ts'
+import { activeKey, type FreshKey, type Ring } from './ring.ts'
+import type { RingStore } from './ring-folder.ts'
+
+export type KeyRotationOptions = {
+  store: RingStore
+  live: LiveRing
+  policy: KeyPolicy
+  makeKey: () => Promise<FreshKey>
+  clock: Clock
+  log: Log
+}
+
+/**
+ * Takes the step that time asks for, if any, and gives whether it was taken here. Of several issuers one does each
+ * step: the others have lost the compare-and-set, and look again.
+ */
+export async function takeDueStep(options: KeyRotationOptions): Promise<boolean> {
+  const { store, live, policy, clock, log } = options
+  if (dueStep(live.current(), epochSeconds(clock), policy) === undefined) return false
+  // Making a key takes a while: the time that counts is the one after it.
+  const fresh = await options.makeKey()
+  const from = await store.load()
+  const to = afterDueStep(from, fresh, { now: epochSeconds(clock), policy })
+  const isDone = to !== from && (await store.replace(from, to))
+  await live.look()
+  if (isDone) log.info({ event: 'keys.changed', kid: activeKey(to).kid }, 'the key ring changed')
+  return isDone
+}
+
+function afterDueStep(
+  ring: Ring,
+  fresh: FreshKey,
+  { now, policy }: { now: number; policy: KeyPolicy },
+): Ring {
+  const { jwksMaxAgeSeconds, tokenLifetimeSeconds } = policy
+  switch (dueStep(ring, now, policy)) {
+    case 'stage':
+      return stageNext(ring, fresh, now)
+    case 'promote':
+      return promoteNext(ring, fresh, { now, jwksMaxAgeSeconds }) ?? ring
+    case 'drop':
+      return dropRetired(ring, now, tokenLifetimeSeconds)
+    case undefined:
+      return ring
+  }
+}
+
+const INTERVAL_MS = 1000
+
+/** Asks every second what time asks for. Gives the function that stops it. */
+export function scheduleRotation(options: KeyRotationOptions): () => void {
+  let isBusy = false
+  const timer = setInterval(() => {
+    if (isBusy) return
+    isBusy = true
+    takeDueStep(options)
+      .catch((error: unknown) =>
+        options.log.error({ event: 'keys.step_failed', err: error }, 'the key ring did not change'),
+      )
+      .finally(() => {
+        isBusy = false
+      })
+  }, INTERVAL_MS)
+  return () => clearInterval(timer)
+}
