@@ -23,9 +23,9 @@ export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[]
   const { registry, scopes } = options
   return [
     ...tenantEndpoints(registry),
-    ...clientEndpoints({ clients: registry.clients, scopes }),
+    ...clientEndpoints({ registry, scopes }),
     ...secretEndpoints(registry),
-    ...userEndpoints({ users: registry.users, scopes }),
+    ...userEndpoints({ registry, scopes }),
     statusEndpoint(options),
     backupEndpoint(options),
   ]

@@ -12,7 +12,7 @@ import { createAdminEndpoints, type AdminEndpointsOptions } from './admin-endpoi
 import { ADMIN_SCOPES, adminResourceOf, requireScope } from './admin-scopes.ts'
 import type { Answer, Endpoint } from './endpoint.ts'
 import { createOpenApiDocument } from './openapi.ts'
-import { createOnceOnly } from './repeated-requests.ts'
+import { markOf } from './repeated-requests.ts'
 import { entityTag, parseIfMatch, parseQuery, readJsonBody } from './request-input.ts'
 import { createRingKeys } from './ring-keys.ts'
 import { createRouteTable } from './route-table.ts'
@@ -34,7 +34,7 @@ type Published = { method: 'GET'; path: string; operation: string; document: obj
 
 /** The operators' HTTP API: what it takes to get from a request to its answer, top to bottom. */
 export function createAdminApp(options: AdminAppOptions): Koa {
-  const { issuer, registry, store, clock, log } = options
+  const { issuer, registry, clock, log } = options
   const audience = adminResourceOf(issuer)
   const policy = { issuer, audience, clockSkewSeconds: CLOCK_SKEW_SECONDS }
   const authenticate = createAdminAuthenticator(
@@ -43,9 +43,8 @@ export function createAdminApp(options: AdminAppOptions): Koa {
   )
   const endpoints = createAdminEndpoints(options)
   const findRoute = createRouteTable([...endpoints, ...publishedBy(endpoints, issuer)])
-  const doOnce = createOnceOnly(store)
 
-  async function answerTo(ctx: Context, entry: LogFields): Promise<Answer & { isReplay?: true }> {
+  async function answerTo(ctx: Context, entry: LogFields): Promise<Answer> {
     const [path = '', ...query] = ctx.req.url?.split('?') ?? []
     const { target, params } = findRoute(ctx.method, path)
     Object.assign(entry, { event: target.operation, route: target.path })
@@ -62,10 +61,14 @@ export function createAdminApp(options: AdminAppOptions): Koa {
       body: target.takes.body === undefined ? undefined : await readJsonBody(ctx.req),
     }
     const expected = parseIfMatch(headerOf(ctx, 'if-match'))
-    const work = () => target.run({ ...received, caller, expected })
-    if (target.isRepeatable !== true) return work()
-    const request = { clientId: caller.clientId, target: `${target.method} ${path}` }
-    return doOnce({ ...request, key: headerOf(ctx, 'idempotency-key'), body: received.body }, work)
+    if (target.isRepeatable !== true) return target.run({ ...received, caller, expected })
+    const mark = markOf({
+      key: headerOf(ctx, 'idempotency-key'),
+      clientId: caller.clientId,
+      target: `${target.method} ${path}`,
+      body: received.body,
+    })
+    return target.run({ ...received, caller, expected, mark })
   }
 
   const app = new Koa()
@@ -116,10 +119,7 @@ function publishedBy(endpoints: readonly Endpoint[], issuer: string): Published[
   ]
 }
 
-function send(
-  ctx: Context,
-  { status, body, version, once, isReplay }: Answer & { isReplay?: true },
-) {
+function send(ctx: Context, { status, body, version, once, isReplay }: Answer): void {
   ctx.status = status
   if (version !== undefined) ctx.set('etag', entityTag(version))
   if (isReplay === true) ctx.set('idempotency-replayed', 'true')

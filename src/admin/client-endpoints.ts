@@ -14,6 +14,7 @@ import { requirePowerOver } from './client-power.ts'
 import { defineEndpoint, noSuchThing, type Answer, type Endpoint } from './endpoint.ts'
 import { requireKnownScopes } from './known-scopes.ts'
 import { pageOf, tenantPageQuery } from './listing.ts'
+import { makeOnce } from './repeated-requests.ts'
 
 const CLIENTS = '/admin/v1/clients'
 const CLIENT = `${CLIENTS}/{client_id}`
@@ -23,9 +24,10 @@ const withSecret = clientSchema.extend({
   client_secret: z.string().optional().describe('shown this once'),
 })
 
-export type ClientEndpointsOptions = Pick<Registry, 'clients'> & { scopes: readonly string[] }
+export type ClientEndpointsOptions = { registry: Registry; scopes: readonly string[] }
 
-export function clientEndpoints({ clients, scopes }: ClientEndpointsOptions): Endpoint[] {
+export function clientEndpoints({ registry, scopes }: ClientEndpointsOptions): Endpoint[] {
+  const { clients } = registry
   const requireMine = requirePowerOver(clients)
 
   return [
@@ -38,12 +40,17 @@ export function clientEndpoints({ clients, scopes }: ClientEndpointsOptions): En
       takes: { body: newClientSchema },
       answers: { status: 201, body: withSecret },
       isRepeatable: true,
-      run: async ({ body, caller }) => {
+      run: async ({ body, caller, mark }) => {
         requireKnownScopes(body.scope, scopes)
         requireAtMostOwnPower(caller, body.scope)
-        const { client, clientSecret } = await clients.create(body)
-        const once = clientSecret === undefined ? {} : { client_secret: clientSecret }
-        return { ...shown(client), status: 201, once }
+        return makeOnce(registry, mark, {
+          make: async () => {
+            const { client, clientSecret } = await clients.create(body, mark)
+            const once = clientSecret === undefined ? {} : { client_secret: clientSecret }
+            return { ...shown(client), status: 201, once }
+          },
+          show: async (clientId) => shown(await clients.get(clientId)),
+        })
       },
     }),
     defineEndpoint({
@@ -137,10 +144,10 @@ const shown = (client: Client | undefined): Answer => {
   return { status: 200, body: client, version: client.version }
 }
 
-/** Whoever could lock themselves out would have nobody left to let them in again. */
 /** What a client that changes it for itself could lose its own way in by. */
 const LOCKS = ['scope', 'resources', 'grant_types', 'token_endpoint_auth_method'] as const
 
+/** Whoever could lock themselves out would have nobody left to let them in again. */
 function requireOtherClient(caller: AccessToken, clientId: string): void {
   if (caller.clientId !== clientId) return
   throw new AppError('in_use', 'It is your own client: you would lock yourself out.')

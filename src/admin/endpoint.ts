@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { AppError } from '../kernel/errors.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
+import type { RequestMark } from '../registry/made-once.ts'
 import type { AdminScope } from './admin-scopes.ts'
 
 /** What a request brings, each part still as it came: `params` from the path, `query`, and the JSON of the body. */
@@ -11,11 +12,18 @@ export type Answer = {
   body?: object
   /** What an ETag is made of. */
   version?: string
-  /** Members of the body that are shown this once: they are not kept for a replay of the request. */
+  /** Members of the body that are shown this once. */
   once?: object
+  /** It was done before, by the same Idempotency-Key. */
+  isReplay?: true
 }
 
-type Caller = { caller: AccessToken; expected: { version?: string } }
+type Caller = {
+  caller: AccessToken
+  expected: { version?: string }
+  /** Of a request that is repeatable and brought an Idempotency-Key. */
+  mark?: RequestMark | undefined
+}
 
 type EndpointFacts = {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -50,10 +58,10 @@ export function defineEndpoint<Takes extends Parts & z.ZodRawShape>(
   const schema = z.object(facts.takes)
   return {
     ...facts,
-    async run({ caller, expected, ...received }) {
+    async run({ caller, expected, mark, ...received }) {
       const parsed = schema.safeParse(received)
       if (!parsed.success) throw refusalOf(parsed.error)
-      return facts.run({ ...parsed.data, caller, expected })
+      return facts.run({ ...parsed.data, caller, expected, mark })
     },
   }
 }

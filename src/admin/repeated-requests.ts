@@ -1,7 +1,8 @@
 import { createHash, createHmac } from 'node:crypto'
 import { z } from 'zod'
 import { AppError } from '../kernel/errors.ts'
-import { ConflictError, type Lifetime, type Store } from '../store/store.ts'
+import type { RequestMark } from '../registry/made-once.ts'
+import type { Registry } from '../registry/registry.ts'
 import type { Answer } from './endpoint.ts'
 
 export type RepeatableRequest = {
@@ -12,94 +13,58 @@ export type RepeatableRequest = {
   target: string
   body: unknown
 }
-export type OnceOnly = (
-  request: RepeatableRequest,
-  work: () => Promise<Answer>,
-) => Promise<Answer & { isReplay?: true }>
-
-const REQUESTS = { name: 'admin-requests', layout: 'scattered' } as const
-const KEPT: Lifetime = { ttlSeconds: 24 * 3600 }
-/** For as long may a request run before a crash is assumed. */
-const UNDER_WAY: Lifetime = { ttlSeconds: 60 }
 
 const keySchema = z.string().regex(/^[\x21-\x7E]{1,255}$/)
-const keptSchema = z.object({
-  fingerprint: z.string(),
-  answer: z
-    .object({ status: z.int(), body: z.looseObject({}).optional(), version: z.string().optional() })
-    .optional(),
-})
+
+/** By what a repeat of the request is known again: caller, target and key. AppError `malformed_request` for a bad key. */
+export function markOf({
+  key,
+  clientId,
+  target,
+  body,
+}: RepeatableRequest): RequestMark | undefined {
+  if (key === undefined) return undefined
+  if (!keySchema.safeParse(key).success) {
+    throw new AppError('malformed_request', 'Idempotency-Key: must be 1 to 255 visible characters.')
+  }
+  return {
+    requestId: createHash('sha256')
+      .update(JSON.stringify([clientId, target, key]))
+      .digest('base64url'),
+    // Keyed by what only the caller knows: a body may hold a password, which no plain hash would protect.
+    fingerprint: createHmac('sha256', key).update(JSON.stringify(body)).digest('base64url'),
+  }
+}
+
+export type Making = {
+  make: () => Promise<Answer>
+  /** What was made, by its id, without what is shown once. */
+  show: (id: string) => Promise<Answer>
+}
 
 /**
- * Does a request once for each caller, target and Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a repeat
- * within 24 h gets the same answer without what is shown once. AppError `idempotency_key_reused` for another body,
- * `request_in_progress` while the first is under way. What was refused may be tried again.
+ * Makes an object once for each Idempotency-Key (draft-ietf-httpapi-idempotency-key-header), however the first attempt
+ * ended: a repeat within 24 h shows what was made, or makes it. AppError `idempotency_key_reused` for another body.
  */
-export function createOnceOnly(store: Store): OnceOnly {
-  return async function doOnce(request, work) {
-    if (request.key === undefined) return work()
-    const key = requireKey(request.key)
-    const id = digest([request.clientId, request.target, key])
-    // Keyed by what only the caller knows: a body may hold a password, which no plain hash would protect.
-    const fingerprint = createHmac('sha256', key).update(JSON.stringify(request.body)).digest('hex')
-
-    const begun = await begin(store, id, fingerprint)
-    if ('replay' in begun) return { ...begun.replay, isReplay: true }
-    try {
-      const answer = await work()
-      await finish(store, { id, fingerprint, answer, version: begun.claim })
-      return answer
-    } catch (error) {
-      await store.commit(REQUESTS, [{ kind: 'delete', id, expect: 'any' }]).catch(() => undefined)
-      throw error
-    }
+export async function makeOnce(
+  registry: Registry,
+  mark: RequestMark | undefined,
+  { make, show }: Making,
+): Promise<Answer> {
+  if (mark === undefined) return make()
+  const showMade = async (): Promise<Answer | undefined> => {
+    const made = await registry.madeBy(mark)
+    return made === undefined ? undefined : { ...(await show(made)), status: 201, isReplay: true }
   }
-}
-
-function requireKey(key: string): string {
-  if (keySchema.safeParse(key).success) return key
-  throw new AppError('malformed_request', 'Idempotency-Key: must be 1 to 255 visible characters.')
-}
-
-/** The version of the claim when the request is ours to do, else the answer of the one that did it. */
-async function begin(
-  store: Store,
-  id: string,
-  fingerprint: string,
-): Promise<{ claim: string } | { replay: Answer }> {
+  const before = await showMade()
+  if (before !== undefined) return before
   try {
-    const value = { fingerprint }
-    const claim = { kind: 'put', id, value, expect: 'absent', lifetime: UNDER_WAY } as const
-    return { claim: await store.commit(REQUESTS, [claim]) }
+    return await make()
   } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
-  }
-  const kept = keptSchema.safeParse((await store.get(REQUESTS, id))?.value).data
-  if (kept !== undefined && kept.fingerprint !== fingerprint) {
-    throw new AppError('idempotency_key_reused', 'The Idempotency-Key came with another body.')
-  }
-  if (kept?.answer === undefined) {
-    throw new AppError('request_in_progress', 'The first request with this key is not done yet.', {
-      headers: { 'retry-after': '1' },
-    })
-  }
-  const { status, body, version } = kept.answer
-  return {
-    replay: { status, ...(body && { body }), ...(version === undefined ? {} : { version }) },
+    const isThere = error instanceof AppError && error.code === 'already_exists'
+    // The same request may have been under way, and be what was in the way of this one.
+    const meanwhile = isThere ? await showMade() : undefined
+    if (meanwhile !== undefined) return meanwhile
+    throw error
   }
 }
-
-async function finish(store: Store, done: Done): Promise<void> {
-  const { once: _shownOnce, ...answer } = done.answer
-  const value = { fingerprint: done.fingerprint, answer }
-  const { id, version } = done
-  try {
-    await store.commit(REQUESTS, [{ kind: 'put', id, value, expect: { version }, lifetime: KEPT }])
-  } catch {
-    // It is done, and the caller must get the secret; only a repeat within the minute will be told to wait.
-  }
-}
-type Done = { id: string; fingerprint: string; answer: Answer; version: string }
-
-const digest = (parts: readonly string[]): string =>
-  createHash('sha256').update(JSON.stringify(parts)).digest('base64url')

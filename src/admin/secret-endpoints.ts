@@ -3,12 +3,14 @@ import { newSecretSchema, secretSchema } from '../registry/client-secret.ts'
 import { identifierSchema } from '../registry/identifier.ts'
 import type { Registry } from '../registry/registry.ts'
 import { requirePowerOver } from './client-power.ts'
-import { defineEndpoint, type Endpoint } from './endpoint.ts'
+import { defineEndpoint, noSuchThing, type Endpoint } from './endpoint.ts'
+import { makeOnce } from './repeated-requests.ts'
 
 const SECRETS = '/admin/v1/clients/{client_id}/secrets'
 const params = z.object({ client_id: identifierSchema })
 
-export function secretEndpoints({ clients }: Pick<Registry, 'clients'>): Endpoint[] {
+export function secretEndpoints(registry: Registry): Endpoint[] {
+  const { clients } = registry
   const requireMine = requirePowerOver(clients)
 
   return [
@@ -21,10 +23,20 @@ export function secretEndpoints({ clients }: Pick<Registry, 'clients'>): Endpoin
       takes: { params, body: newSecretSchema },
       answers: { status: 201, body: secretSchema.extend({ client_secret: z.string().optional() }) },
       isRepeatable: true,
-      run: async ({ params, body, caller, expected }) => {
-        await requireMine(caller, params.client_id)
-        const { secret, clientSecret } = await clients.addSecret(params.client_id, body, expected)
-        return { status: 201, body: secret, once: { client_secret: clientSecret } }
+      run: async ({ params: { client_id: clientId }, body, caller, expected, mark }) => {
+        await requireMine(caller, clientId)
+        return makeOnce(registry, mark, {
+          make: async () => {
+            const added = await clients.addSecret(clientId, body, { ...expected, mark })
+            return { status: 201, body: added.secret, once: { client_secret: added.clientSecret } }
+          },
+          show: async (secretId) => {
+            const secrets = await clients.listSecrets(clientId)
+            const body = secrets.find(({ secret_id: id }) => id === secretId)
+            if (body === undefined) throw noSuchThing()
+            return { status: 201, body }
+          },
+        })
       },
     }),
     defineEndpoint({

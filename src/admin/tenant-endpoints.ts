@@ -12,13 +12,15 @@ import type { AccessToken } from '../tokens/access-token.ts'
 import { ADMIN_SCOPES, requireAtMostOwnPower } from './admin-scopes.ts'
 import { defineEndpoint, noSuchThing, type Answer, type Endpoint } from './endpoint.ts'
 import { pageOf, pageQuery } from './listing.ts'
+import { makeOnce } from './repeated-requests.ts'
 
 const TENANTS = '/admin/v1/tenants'
 const TENANT = `${TENANTS}/{tenant_id}`
 const params = z.object({ tenant_id: identifierSchema })
 const ok = { status: 200, body: tenantSchema }
 
-export function tenantEndpoints({ tenants }: Pick<Registry, 'tenants'>): Endpoint[] {
+export function tenantEndpoints(registry: Registry): Endpoint[] {
+  const { tenants } = registry
   return [
     defineEndpoint({
       method: 'POST',
@@ -29,7 +31,11 @@ export function tenantEndpoints({ tenants }: Pick<Registry, 'tenants'>): Endpoin
       takes: { body: newTenantSchema },
       answers: { status: 201, body: tenantSchema },
       isRepeatable: true,
-      run: async ({ body }) => ({ ...shown(await tenants.create(body)), status: 201 }),
+      run: async ({ body, mark }) =>
+        makeOnce(registry, mark, {
+          make: async () => ({ ...shown(await tenants.create(body, mark)), status: 201 }),
+          show: async (tenantId) => shown(await tenants.get(tenantId)),
+        }),
     }),
     defineEndpoint({
       method: 'GET',

@@ -15,6 +15,7 @@ import { requireAtMostOwnPower } from './admin-scopes.ts'
 import { defineEndpoint, noSuchThing, type Answer, type Endpoint } from './endpoint.ts'
 import { requireKnownScopes } from './known-scopes.ts'
 import { pageOf, tenantPageQuery } from './listing.ts'
+import { makeOnce } from './repeated-requests.ts'
 
 const USERS = '/admin/v1/users'
 const USER = `${USERS}/{sub}`
@@ -25,9 +26,10 @@ const listQuery = z.strictObject({
   username: usernameSchema.optional().describe('the one of that name in the tenant'),
 })
 
-export type UserEndpointsOptions = Pick<Registry, 'users'> & { scopes: readonly string[] }
+export type UserEndpointsOptions = { registry: Registry; scopes: readonly string[] }
 
-export function userEndpoints({ users, scopes }: UserEndpointsOptions): Endpoint[] {
+export function userEndpoints({ registry, scopes }: UserEndpointsOptions): Endpoint[] {
+  const { users } = registry
   const requireMine = async (caller: AccessToken, sub: string) => {
     const user = await users.get(sub)
     if (user === undefined) throw noSuchThing()
@@ -51,10 +53,13 @@ export function userEndpoints({ users, scopes }: UserEndpointsOptions): Endpoint
       takes: { body: newUserSchema },
       answers: { status: 201, body: userSchema },
       isRepeatable: true,
-      run: async ({ body, caller }) => {
+      run: async ({ body, caller, mark }) => {
         requireKnownScopes(body.scope, scopes)
         requireAtMostOwnPower(caller, body.scope)
-        return { ...shown(await users.create(body)), status: 201 }
+        return makeOnce(registry, mark, {
+          make: async () => ({ ...shown(await users.create(body, mark)), status: 201 }),
+          show: async (sub) => shown(await users.get(sub)),
+        })
       },
     }),
     defineEndpoint({

@@ -1,10 +1,12 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
 import { systemClock } from '../kernel/clock.ts'
 import { isLoopbackHost } from '../kernel/listen-address.ts'
 import { signClientAssertion } from '../keys/client-assertion.ts'
 import type { ClientKey } from '../keys/client-key-file.ts'
 import { ADMIN_CLIENT_ID } from './admin-bootstrap.ts'
-import { CliError, EXIT } from './cli-error.ts'
+import { CliError, EXIT, type CliErrorOptions } from './cli-error.ts'
 import { parseAnswer, request, requestTokenOf } from './client-http.ts'
 
 export type AdminRequest = {
@@ -13,16 +15,21 @@ export type AdminRequest = {
   path: string
   query?: Readonly<Record<string, string | undefined>>
   body?: object
+  idempotencyKey?: string
 }
 
 /** The admin API as the command line uses it. What it refuses is a CliError with its words. */
 export type AdminApi = {
   call: (request: AdminRequest) => Promise<unknown>
+  /** Makes an object. Tries again when it cannot know whether it is made: it is made once, its secret may then be lost. */
+  create: (path: string, body: object) => Promise<unknown>
   /** The items of a list, page after page. */
   pages: (request: AdminRequest) => AsyncGenerator<readonly unknown[]>
 }
 
 const PAGE_SIZE = '500'
+const CREATE_ATTEMPTS = 3
+const CREATE_PAUSE_MS = 1000
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 
 const resourceSchema = z.object({
@@ -40,7 +47,8 @@ export async function connectAdminApi(url: string, key: ClientKey): Promise<Admi
   requirePrivateWay(url)
   const accessToken = await signIn(url, key)
 
-  const call = async ({ method = 'GET', path, query = {}, body }: AdminRequest) => {
+  const call = async (wanted: AdminRequest) => {
+    const { method = 'GET', path, query = {}, body, idempotencyKey } = wanted
     const target = new URL(`${url}/admin/v1/${path}`)
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) target.searchParams.set(name, value)
@@ -50,6 +58,7 @@ export async function connectAdminApi(url: string, key: ClientKey): Promise<Admi
       headers: {
         authorization: `Bearer ${accessToken}`,
         ...(body && { 'content-type': 'application/json' }),
+        ...(idempotencyKey && { 'idempotency-key': idempotencyKey }),
       },
       ...(body && { body: JSON.stringify(body) }),
     })
@@ -57,8 +66,22 @@ export async function connectAdminApi(url: string, key: ClientKey): Promise<Admi
     return response.status === 204 ? undefined : parseAnswer('admin API', response, z.unknown())
   }
 
+  const create = async (path: string, body: object) => {
+    const wanted = { method: 'POST', path, body, idempotencyKey: randomUUID() } as const
+    for (let attempt = 1; attempt < CREATE_ATTEMPTS; attempt += 1) {
+      try {
+        return await call(wanted)
+      } catch (error) {
+        if (!(error instanceof CliError && error.isPassing)) throw error
+        await setTimeout(CREATE_PAUSE_MS)
+      }
+    }
+    return call(wanted)
+  }
+
   return {
     call,
+    create,
     async *pages(wanted) {
       let cursor: string | undefined
       do {
@@ -113,14 +136,14 @@ async function refusalOf(response: Response): Promise<CliError> {
   return new CliError(detail, hintFor(error.code, response))
 }
 
-function hintFor(code: string, response: Response): { hint?: string } {
+function hintFor(code: string, response: Response): CliErrorOptions {
   switch (code) {
     case 'internal_error':
       return { hint: `request ${response.headers.get('x-request-id') ?? ''} in the server's log` }
     case 'version_conflict':
       return { hint: 'look at it again, then repeat the command' }
     case 'temporarily_unavailable':
-      return { hint: 'try again in a moment' }
+      return { hint: 'try again in a moment', isPassing: true }
     default:
       return {}
   }

@@ -11,37 +11,47 @@ import {
 } from '../keys/client-key-file.ts'
 import { newClientSchema, type Client } from '../registry/client.ts'
 import type { Clients } from '../registry/registry.ts'
+import { CliError } from './cli-error.ts'
 
 export const ADMIN_CLIENT_ID = 'admin'
 
 /** Where the operators' private key is kept unless they say otherwise. */
 export const adminKeyPathOf = ({ keys }: Config): string => join(keys.dir, 'admin.jwk')
 
+export type AdminBootstrap = { clients: Clients; log: Log }
+
 /**
- * Makes the client `admin` and its key on the first start. Later, on an embedded store, the key file is the truth: an
- * operator who moved it away gets a new key, and the old one stops. On a shared store another machine may have the
- * key, so nothing is replaced there. A ConfigError when the file is damaged.
+ * Makes the client `admin` and its key on the first start. Later nothing is replaced: the operators may keep the key
+ * elsewhere, or have given the client another one. A ConfigError when the file is damaged.
  */
 export async function ensureAdminClient(
   config: Config,
-  { clients, log }: { clients: Clients; log: Log },
+  { clients, log }: AdminBootstrap,
 ): Promise<void> {
   const path = adminKeyPathOf(config)
   const known = await clients.get(ADMIN_CLIENT_ID)
   if (known === undefined) {
-    return createAdminClient(clients, {
-      key: publicClientKey(await loadOrCreateClientKey(path)),
-      log,
-    })
+    const key = publicClientKey(await loadOrCreateClientKey(path))
+    return createAdminClient(clients, { key, log })
   }
-  if (config.redis.url !== undefined) {
-    await loadClientKey(path)
-    return
+  const key = await loadClientKey(path)
+  if (key === undefined || hasKey(known, key)) return
+  log.warn(
+    { event: 'admin.other_key', kid: key.kid },
+    'the admin client has another key than keys/',
+  )
+}
+
+/**
+ * Gives the client `admin` the key of the key file, made when there is none, in the place of all others: for operators
+ * who lost theirs and have the machine. A CliError when the client was deleted.
+ */
+export async function replaceAdminKey(config: Config, clients: Clients): Promise<void> {
+  if ((await clients.get(ADMIN_CLIENT_ID)) === undefined) {
+    throw new CliError('the client admin was deleted, and its id is never given again')
   }
-  const key = publicClientKey(await loadOrCreateClientKey(path))
-  if (hasKey(known, key)) return
-  await clients.update(ADMIN_CLIENT_ID, { jwks: { keys: [key] } })
-  log.warn({ event: 'admin.key_replaced', kid: key.kid }, 'the admin client has another key now')
+  const key = publicClientKey(await loadOrCreateClientKey(adminKeyPathOf(config)))
+  await clients.update(ADMIN_CLIENT_ID, { jwks: { keys: [key] }, jwks_uri: null })
 }
 
 async function createAdminClient(

@@ -9,19 +9,26 @@ export const EXIT = {
   configuration: 78,
 } as const
 
+export type CliErrorOptions = {
+  hint?: string
+  exitCode?: number
+  isPassing?: boolean
+  cause?: unknown
+}
+
 /** A command that cannot do what it was asked: says why, with what to do about it where that is known. */
 export class CliError extends Error {
   readonly hint: string | undefined
   readonly exitCode: number
+  /** The same may work in a moment. */
+  readonly isPassing: boolean
 
-  constructor(
-    message: string,
-    options: { hint?: string; exitCode?: number; cause?: unknown } = {},
-  ) {
+  constructor(message: string, options: CliErrorOptions = {}) {
     super(message, { cause: options.cause })
     this.name = 'CliError'
     this.hint = options.hint
     this.exitCode = options.exitCode ?? EXIT.failed
+    this.isPassing = options.isPassing ?? false
   }
 }
 

@@ -1,7 +1,10 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
+import { clientAuthMethodSchema } from '../registry/client-metadata.ts'
+import { usesSecret } from '../registry/client-rules.ts'
 import { clientUpdateSchema, newClientSchema } from '../registry/client.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
+import { CliError } from './cli-error.ts'
 import { addClientFlags, readClientFlags } from './client-flags.ts'
 import { present, requireValid } from './flag-values.ts'
 import { addObjectCommand, showObject } from './object-commands.ts'
@@ -16,6 +19,7 @@ const optionsSchema = z.object({
 const createdSchema = z.looseObject({
   client_id: z.string(),
   client_secret: z.string().optional(),
+  token_endpoint_auth_method: clientAuthMethodSchema,
 })
 const rowSchema = z.object({
   client_id: z.string(),
@@ -48,9 +52,14 @@ export function clientCommands(program: Command): void {
     }
     const body = requireValid(newClientSchema, asked)
     const api = await adminApiOf(command)
-    const answer = await api.call({ method: 'POST', path: 'clients', body })
+    const answer = await api.create('clients', body)
     if (json) return writeJson(answer)
-    const { client_id, client_secret } = createdSchema.parse(answer)
+    const { client_id, client_secret, token_endpoint_auth_method } = createdSchema.parse(answer)
+    if (client_secret === undefined && usesSecret(token_endpoint_auth_method)) {
+      throw new CliError(`the client ${client_id} was made, but its secret was lost on the way`, {
+        hint: `clients rotate-secret ${client_id}`,
+      })
+    }
     writeFields({ client_id, client_secret: client_secret ?? '(none)' })
     if (client_secret === undefined) return
     process.stderr.write('The secret is shown this once: keep it now.\n')

@@ -21,6 +21,7 @@ export async function request(
     throw new CliError(`${at} cannot be reached`, {
       hint: 'is Gatehouse running? start it with: npm start',
       exitCode: EXIT.unreachable,
+      isPassing: true,
       cause,
     })
   }

@@ -3,7 +3,7 @@ import { systemClock } from '../kernel/clock.ts'
 import { createLog } from '../kernel/log.ts'
 import { loadOrCreateSecrets } from '../keys/installation-secrets.ts'
 import { loadOrCreateRing } from '../keys/ring-file.ts'
-import { adminKeyPathOf, ensureAdminClient } from './admin-bootstrap.ts'
+import { adminKeyPathOf, ensureAdminClient, replaceAdminKey } from './admin-bootstrap.ts'
 import { writeJson } from './output.ts'
 import { openRegistry } from './open-registry.ts'
 import { settingsOf } from './settings-of.ts'
@@ -14,9 +14,13 @@ export function initCommand(program: Command): void {
     .description(
       'make what a first start makes, without serving: keys, store, tenant, admin client',
     )
+    .option(
+      '--replace-admin-key',
+      'make keys/admin.jwk, anew if it is gone, the only key of the admin client',
+    )
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- init')
-    .action(async (options: { json?: true }, command: Command) => {
+    .action(async (options: { json?: true; replaceAdminKey?: true }, command: Command) => {
       const { config } = settingsOf(command)
       const surroundings = { clock: systemClock, log: createLog('silent') }
       const { keys } = config
@@ -25,6 +29,7 @@ export function initCommand(program: Command): void {
       const { registry, close } = await openRegistry(config, surroundings)
       try {
         await ensureAdminClient(config, { clients: registry.clients, log: surroundings.log })
+        if (options.replaceAdminKey === true) await replaceAdminKey(config, registry.clients)
       } finally {
         await close()
       }

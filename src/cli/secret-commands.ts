@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { newSecretSchema } from '../registry/client-secret.ts'
 import type { AdminApi } from './admin-api.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
+import { CliError } from './cli-error.ts'
 import { present, requireValid, usage } from './flag-values.ts'
 import { formatTime, writeFields, writeJson } from './output.ts'
 import { formatTable } from './table.ts'
@@ -20,7 +21,7 @@ const secretSchema = z.object({
   expires_at: z.number().optional(),
   last_used_at: z.number().optional(),
 })
-const addedSchema = z.looseObject({ secret_id: z.string(), client_secret: z.string() })
+const addedSchema = z.looseObject({ secret_id: z.string(), client_secret: z.string().optional() })
 const listSchema = z.object({ items: z.array(secretSchema) })
 
 export function addSecretCommands(clients: Command): void {
@@ -37,9 +38,14 @@ export function addSecretCommands(clients: Command): void {
       const expiresAt = expires === undefined ? undefined : parseTime(expires)
       const body = requireValid(newSecretSchema, present({ label, expires_at: expiresAt }))
       const api = await adminApiOf(command)
-      const answer = await api.call({ method: 'POST', path: secretsOf(client), body })
+      const answer = await api.create(secretsOf(client), body)
       if (json) return writeJson(answer)
       const { secret_id, client_secret } = addedSchema.parse(answer)
+      if (client_secret === undefined) {
+        throw new CliError(`the secret ${secret_id} was made, but lost with the first answer`, {
+          hint: `clients remove-secret ${client} ${secret_id}, then make another`,
+        })
+      }
       writeFields({ client_id: client, secret_id, client_secret })
       process.stderr.write(
         'The secret is shown this once: keep it now. Once nobody uses the old one any more, remove it.\n',

@@ -28,9 +28,12 @@ export function statusCommand(program: Command): void {
     const { issuer, store, keys } = statusSchema.parse(answer)
     writeFields({
       issuer,
-      store: `${store.backend} ${store.version}, ${store.latency_ms.toFixed(1)} ms, ${(store.size_bytes / 1e6).toFixed(1)} MB`,
+      store: `${store.backend} ${store.version}, ${store.latency_ms.toFixed(1)} ms, ${formatBytes(store.size_bytes)}`,
       ...Object.fromEntries(keys.map(({ kid, state }) => [`key ${state}`, kid])),
     })
     for (const warning of store.warnings) process.stderr.write(`warning: ${warning}\n`)
   })
 }
+
+const formatBytes = (bytes: number): string =>
+  bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`

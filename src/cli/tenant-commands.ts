@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { newTenantSchema, tenantUpdateSchema } from '../registry/tenant.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
-import { parseLimits, present, requireValid } from './flag-values.ts'
+import { parseLimits, present, requireValid, usage } from './flag-values.ts'
 import { formatTime, writeList } from './output.ts'
 import { addObjectCommand, showObject } from './object-commands.ts'
 
@@ -25,21 +25,25 @@ export function tenantCommands(program: Command): void {
   const tenants = program.command('tenants').description('customers, each with clients and users')
 
   addAdminCommand(tenants, {
-    name: 'create',
+    name: 'create [tenant]',
     description: 'make a tenant',
-    examples: ['tenants create --id acme --name "Acme" --limits tenant.rpm=600'],
+    examples: ['tenants create acme --name "Acme" --limits tenant.rpm=600'],
   })
-    .option('--id <id>', 'tenant id, 1 to 128 of A-Z a-z 0-9 . _ ~ - (default: a new UUID)')
+    .option(
+      '--id <id>',
+      'the same as the argument: 1 to 128 of A-Z a-z 0-9 . _ ~ - (default: a new UUID)',
+    )
     .option('--name <name>', 'what people call it')
     .option('--limits <limits>', LIMITS)
-    .action(async (_options, command: Command) => {
+    .action(async (tenant: string | undefined, _options, command: Command) => {
       const options = optionsSchema.parse(command.opts())
+      if (tenant !== undefined && options.id !== undefined) throw usage('the id is given twice')
       const body = requireValid(
         newTenantSchema,
-        present({ tenant_id: options.id, ...settings(options) }),
+        present({ tenant_id: tenant ?? options.id, ...settings(options) }),
       )
       const api = await adminApiOf(command)
-      showObject(await api.call({ method: 'POST', path: 'tenants', body }), options)
+      showObject(await api.create('tenants', body), options)
     })
 
   addAdminCommand(tenants, {

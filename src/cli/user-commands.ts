@@ -47,7 +47,7 @@ export function userCommands(program: Command): void {
       const asked = { username, password, ...present({ tenant_id: options.tenant }) }
       const body = requireValid(newUserSchema, { ...asked, ...settings(options) })
       const api = await adminApiOf(command)
-      showObject(await api.call({ method: 'POST', path: 'users', body }), options)
+      showObject(await api.create('users', body), options)
     })
 
   addAdminCommand(users, {

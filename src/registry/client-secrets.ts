@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
+import type { Store } from '../store/store.ts'
 import { usesSecret } from './client-rules.ts'
 import {
   generateClientSecret,
@@ -12,6 +13,7 @@ import {
 } from './client-secret.ts'
 import type { ClientRecord } from './client.ts'
 import type { HashPool } from './hash-pool.ts'
+import { madeBy, putMark } from './made-once.ts'
 import type { KeptRecords } from './kept-record.ts'
 import type { Clients } from './registry.ts'
 import type { SecretUses } from './secret-uses.ts'
@@ -21,6 +23,7 @@ const MAX_SECRETS = 10
 const IN_USE_SECONDS = 24 * 3600
 
 export type SecretsOptions = {
+  store: Store
   clock: Clock
   pool: HashPool
   uses: SecretUses
@@ -31,7 +34,7 @@ export type SecretsOptions = {
 export function createClientSecrets(
   options: SecretsOptions,
 ): Pick<Clients, 'listSecrets' | 'addSecret' | 'removeSecret'> {
-  const { clock, pool, uses, records } = options
+  const { store, clock, pool, uses, records } = options
 
   const toShown = async (clientId: string, record: SecretRecord): Promise<ClientSecret> => {
     const { hash: _hidden, hint: _unsaid, ...shown } = record
@@ -53,11 +56,15 @@ export function createClientSecrets(
       return Promise.all(record.secrets.map((secret) => toShown(clientId, secret)))
     },
 
-    addSecret: async (clientId, request, expected = {}) => {
+    addSecret: async (clientId, request, { mark, ...expected } = {}) => {
       const made = await createSecret(pool, request, epochSeconds(clock))
-      await records.change(clientId, expected, async (current) => ({
-        next: withSecret(current, made.record, epochSeconds(clock)),
-      }))
+      await records.change(clientId, expected, async (current) => {
+        if (mark !== undefined && (await madeBy(store, mark)) !== undefined) {
+          throw new AppError('already_exists', 'The same request was done meanwhile.')
+        }
+        const next = withSecret(current, made.record, epochSeconds(clock))
+        return { next, also: putMark(mark, made.record.secret_id) }
+      })
       return { secret: await toShown(clientId, made.record), clientSecret: made.clientSecret }
     },
 

@@ -13,15 +13,10 @@ import {
 } from './client-keeping.ts'
 import { findBrokenRules, usesSecret } from './client-rules.ts'
 import { createSecret } from './client-secrets.ts'
-import {
-  clientRecordSchema,
-  type Client,
-  type ClientRecord,
-  type ClientUpdate,
-  type NewClient,
-} from './client.ts'
+import { clientRecordSchema, type Client, type ClientRecord, type ClientUpdate } from './client.ts'
 import type { HashPool } from './hash-pool.ts'
 import { putRecord, type KeptRecords } from './kept-record.ts'
+import { putMark } from './made-once.ts'
 import { commitAsMember } from './membership.ts'
 import { mergeSettings } from './merge-settings.ts'
 import { listPage } from './pages.ts'
@@ -46,7 +41,7 @@ type ClientLife = Omit<
 export function createClients(options: ClientsOptions): ClientLife {
   const { store, clock, pool, records, tenants, revokeAround } = options
 
-  const create = async (request: NewClient): ReturnType<Clients['create']> => {
+  const create: Clients['create'] = async (request, mark) => {
     const now = epochSeconds(clock)
     const first = usesSecret(request.token_endpoint_auth_method)
       ? await createSecret(pool, {}, now)
@@ -64,6 +59,7 @@ export function createClients(options: ClientsOptions): ClientLife {
       putRecord(clientKeyOf(clientId), record),
       { kind: 'check', id: clientTombstoneOf(clientId), expect: 'absent' },
       putRecord(`${clientListOf(tenantId)}${clientId}`, {}),
+      ...putMark(mark, clientId),
     ])
     if (version === undefined) {
       throw new AppError('already_exists', 'The id of the client is or was in use.')
@@ -74,10 +70,12 @@ export function createClients(options: ClientsOptions): ClientLife {
   const update = async (clientId: string, changes: ClientUpdate, expected: Expected = {}) =>
     toClient(
       await records.change(clientId, expected, async (current) => ({
-        next: requireRules({
-          ...clientRecordSchema.parse(mergeSettings(current, changes)),
-          updated_at: epochSeconds(clock),
-        }),
+        next: withoutIdleSecrets(
+          requireRules({
+            ...clientRecordSchema.parse(mergeSettings(current, changes)),
+            updated_at: epochSeconds(clock),
+          }),
+        ),
       })),
     )
 
@@ -119,6 +117,11 @@ export function createClients(options: ClientsOptions): ClientLife {
   }
 
   return { create, get, list, update, disable, enable, delete: remove }
+}
+
+/** Who left secrets behind did so for good: they do not come back with the method. */
+function withoutIdleSecrets(client: ClientRecord): ClientRecord {
+  return usesSecret(client.token_endpoint_auth_method) ? client : { ...client, secrets: [] }
 }
 
 function requireRules(client: ClientRecord): ClientRecord {

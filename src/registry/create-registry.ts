@@ -7,6 +7,7 @@ import { createClientSecrets } from './client-secrets.ts'
 import { createClients } from './clients.ts'
 import { createGuessLimits } from './guess-limits.ts'
 import { createHashPool } from './hash-pool.ts'
+import { madeBy } from './made-once.ts'
 import type { Clients, Registry } from './registry.ts'
 import { createSecretUses } from './secret-uses.ts'
 import { createTenantRecords } from './tenant-keeping.ts'
@@ -43,11 +44,12 @@ export function createRegistry({ store, clock, maxFailuresPerMinute }: RegistryO
     tenants: createTenants({ store, clock, records: tenants, revokeAround }),
     clients: {
       ...createClients({ store, clock, pool, records: clients, tenants, revokeAround }),
-      ...createClientSecrets({ clock, pool, uses, records: clients }),
+      ...createClientSecrets({ store, clock, pool, uses, records: clients }),
       findIssuable,
       verifySecret: createSecretCheck({ clock, pool, limits, uses, findIssuable }),
     },
     users: createUsers({ store, clock, pool, limits, records: users, tenants, revokeAround }),
+    madeBy: (mark) => madeBy(store, mark),
     saveUses: uses.save,
   }
 }

@@ -1,5 +1,6 @@
 import type { ClientSecret, NewSecret } from './client-secret.ts'
 import type { Client, ClientRecord, ClientUpdate, NewClient } from './client.ts'
+import type { RequestMark } from './made-once.ts'
 import type { NewTenant, Tenant, TenantRecord, TenantUpdate } from './tenant.ts'
 import type { NewUser, User, UserUpdate } from './user.ts'
 
@@ -14,6 +15,8 @@ export type Registry = {
   tenants: Tenants
   clients: Clients
   users: Users
+  /** The id of what that request made, if it did: see made-once.ts. AppError `idempotency_key_reused`. */
+  madeBy: (mark: RequestMark) => Promise<string | undefined>
   /** Writes down which secrets were used since the last time. To be called every few seconds, and before closing. */
   saveUses: () => Promise<void>
 }
@@ -29,7 +32,7 @@ export type TenantPageQuery = PageQuery & { tenantId?: string | undefined }
 
 export type Tenants = {
   /** AppError `already_exists` when the id is or was a tenant's. */
-  create: (request: NewTenant) => Promise<Tenant>
+  create: (request: NewTenant, mark?: RequestMark) => Promise<Tenant>
   get: (tenantId: string) => Promise<Tenant | undefined>
   list: (query: PageQuery) => Promise<Page<Tenant>>
   /** Limits take effect with the next token. */
@@ -49,7 +52,10 @@ export type Clients = {
    * `clientSecret` is shown here once and never again; undefined when the client authenticates without one. AppError
    * `already_exists` when the id is or was a client's, `invalid_metadata` when there is no such tenant.
    */
-  create: (request: NewClient) => Promise<{ client: Client; clientSecret: string | undefined }>
+  create: (
+    request: NewClient,
+    mark?: RequestMark,
+  ) => Promise<{ client: Client; clientSecret: string | undefined }>
   get: (clientId: string) => Promise<Client | undefined>
   /** Those of one tenant, or all. */
   list: (query: TenantPageQuery) => Promise<Page<Client>>
@@ -65,7 +71,7 @@ export type Clients = {
   addSecret: (
     clientId: string,
     request: NewSecret,
-    expected?: Expected,
+    options?: Expected & { mark?: RequestMark | undefined },
   ) => Promise<{ secret: ClientSecret; clientSecret: string }>
   /** AppError `in_use` when it was used within the last day, unless forced. */
   removeSecret: (
@@ -99,7 +105,7 @@ export type SecretAttempt = {
 
 export type Users = {
   /** AppError `already_exists` when the tenant has that username, `invalid_metadata` when there is no such tenant. */
-  create: (request: NewUser) => Promise<User>
+  create: (request: NewUser, mark?: RequestMark) => Promise<User>
   /** By `user:<uuid>`. */
   get: (sub: string) => Promise<User | undefined>
   /** By name, in any case and width. */

@@ -4,6 +4,7 @@ import { AppError } from '../kernel/errors.ts'
 import type { RevokeAround } from '../revocations/revoke-around.ts'
 import type { Store } from '../store/store.ts'
 import { commitUnlessOutrun, putRecord, type Kept, type KeptRecords } from './kept-record.ts'
+import { putMark, type RequestMark } from './made-once.ts'
 import { listPage } from './pages.ts'
 import type { Expected, Tenants } from './registry.ts'
 import { mergeSettings } from './merge-settings.ts'
@@ -26,7 +27,7 @@ export type TenantsOptions = {
 
 /** The life of a tenant, whose members go with it. */
 export function createTenants({ store, clock, records, revokeAround }: TenantsOptions): Tenants {
-  const create = async (request: NewTenant): Promise<Tenant> => {
+  const create = async (request: NewTenant, mark?: RequestMark): Promise<Tenant> => {
     const now = epochSeconds(clock)
     const tenantId = request.tenant_id ?? randomUUID()
     const record: TenantRecord = {
@@ -39,6 +40,7 @@ export function createTenants({ store, clock, records, revokeAround }: TenantsOp
     const outcome = await commitUnlessOutrun(store, [
       putRecord(tenantKeyOf(tenantId), record),
       { kind: 'check', id: tenantTombstoneOf(tenantId), expect: 'absent' },
+      ...putMark(mark, tenantId),
     ])
     if ('version' in outcome) return toTenant({ record, version: outcome.version })
     throw new AppError('already_exists', 'The id of the tenant is or was in use.')

@@ -6,6 +6,7 @@ import type { Store } from '../store/store.ts'
 import type { GuessLimits, Outcome } from './guess-limits.ts'
 import type { HashPool } from './hash-pool.ts'
 import { putRecord, REGISTRY, type KeptRecords } from './kept-record.ts'
+import { putMark } from './made-once.ts'
 import { commitAsMember } from './membership.ts'
 import { mergeSettings } from './merge-settings.ts'
 import { listPage } from './pages.ts'
@@ -19,13 +20,7 @@ import {
   userKeyOf,
   userListOf,
 } from './user-keeping.ts'
-import {
-  usernameSchema,
-  userRecordSchema,
-  type NewUser,
-  type User,
-  type UserRecord,
-} from './user.ts'
+import { usernameSchema, userRecordSchema, type User, type UserRecord } from './user.ts'
 
 export type UsersOptions = {
   store: Store
@@ -41,7 +36,7 @@ export type UsersOptions = {
 export function createUsers(options: UsersOptions): Users {
   const { store, clock, pool, limits, records, tenants, revokeAround } = options
 
-  const create = async ({ password, ...request }: NewUser): Promise<User> => {
+  const create: Users['create'] = async ({ password, ...request }, mark) => {
     const now = epochSeconds(clock)
     const record: UserRecord = {
       ...request,
@@ -55,6 +50,7 @@ export function createUsers(options: UsersOptions): Users {
     const version = await commitAsMember({ store, tenants, tenantId }, [
       putRecord(`${userListOf(tenantId)}${username}`, { sub }),
       putRecord(userKeyOf(sub), record),
+      ...putMark(mark, sub),
     ])
     if (version !== undefined) return toUser({ record, version })
     throw new AppError('already_exists', 'The tenant has a user of that name.')

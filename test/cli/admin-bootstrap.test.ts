@@ -1,11 +1,15 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
-import { ensureAdminClient } from '../../src/cli/admin-bootstrap.ts'
+import { ensureAdminClient, replaceAdminKey } from '../../src/cli/admin-bootstrap.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
-import { loadClientKey } from '../../src/keys/client-key-file.ts'
+import {
+  loadClientKey,
+  loadOrCreateClientKey,
+  publicClientKey,
+} from '../../src/keys/client-key-file.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import type { Clients } from '../../src/registry/registry.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
@@ -44,20 +48,35 @@ const kidsOf = async () =>
   (await clients.get('admin'))?.jwks?.keys.map((each) => each['kid']) ?? 'no client'
 
 describe('the client admin', () => {
-  test('is made once, and keeps its key; a key file that was moved away gets a successor', async () => {
+  test('is made once and keeps its key, also when the key file was moved away', async () => {
     await ensureAdminClient(config, { clients, log })
     const first = await loadClientKey(path)
     expect(await kidsOf()).toEqual([first?.kid])
     const { version } = (await clients.get('admin')) ?? {}
     await ensureAdminClient(config, { clients, log })
-    expect((await clients.get('admin'))?.version).toBe(version)
-
     await rm(path)
     await ensureAdminClient(config, { clients, log })
-    const second = await loadClientKey(path)
-    expect(second?.kid).not.toBe(first?.kid)
-    expect(await kidsOf()).toEqual([second?.kid])
-    expect(lines.join('')).toContain('admin.key_replaced')
+    expect((await clients.get('admin'))?.version).toBe(version)
+    expect(await loadClientKey(path)).toBeUndefined()
+  })
+
+  test('keeps a key that it was given through the API, with a warning about the file', async () => {
+    await loadOrCreateClientKey(path)
+    await ensureAdminClient(config, { clients, log })
+    const other = publicClientKey(await loadOrCreateClientKey(join(makeFolder(), 'other.jwk')))
+    await clients.update('admin', { jwks: { keys: [other] } })
+    await ensureAdminClient(config, { clients, log })
+    expect(await kidsOf()).toEqual([other.kid])
+    expect(lines.join('')).toContain('admin.other_key')
+  })
+
+  test('gets a new key for an operator who asks for one', async () => {
+    await ensureAdminClient(config, { clients, log })
+    const before = await kidsOf()
+    await rm(path, { force: true })
+    await replaceAdminKey(config, clients)
+    expect(await kidsOf()).toEqual([(await loadClientKey(path))?.kid])
+    expect(await kidsOf()).not.toEqual(before)
   })
 
   test('on a shared store keeps the key that another machine has', async () => {

@@ -27,7 +27,6 @@ const PUBLISHED: Record<ErrorCode, number> = {
   request_timeout: 408,
   already_exists: 409,
   in_use: 409,
-  request_in_progress: 409,
   version_conflict: 412,
   content_too_large: 413,
   unsupported_media_type: 415,

@@ -8,6 +8,7 @@ import { newClientSchema } from '../../src/registry/client.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import type { Registry } from '../../src/registry/registry.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
+import type { Store } from '../../src/store/store.ts'
 import { createTestLog } from './log-lines.ts'
 import { makeFakeKey, makeRsaKey } from './ring-keys.ts'
 import { openTestSqlite } from './stores.ts'
@@ -35,11 +36,17 @@ export type SendOptions = {
 }
 export type Answered = { status: number; headers: Headers; body: Record<string, unknown> }
 
-/** The admin API on a port and a store of its own, with the tenant `default` and the client `admin`. */
-export async function startAdminServer(): Promise<AdminServer> {
+/**
+ * The admin API on a port and a store of its own, with the tenant `default` and the client `admin`. `between` may put
+ * something between the API and the store.
+ */
+export async function startAdminServer(
+  between: (store: Store) => Store = (store) => store,
+): Promise<AdminServer> {
   let now = Date.now()
   const clock = () => now
-  const { store, stop } = await openTestSqlite(clock)
+  const opened = await openTestSqlite(clock)
+  const store = between(opened.store)
   const registry = createRegistry({ store, clock, maxFailuresPerMinute: 30 })
   await registry.tenants.create(newTenantSchema.parse({ tenant_id: 'default' }))
   await registry.clients.create(
@@ -109,7 +116,7 @@ export async function startAdminServer(): Promise<AdminServer> {
     },
     async close() {
       await server.drain(0)
-      await stop()
+      await opened.stop()
     },
   }
 }
