@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { AppError, AuthError } from '../kernel/errors.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { TokenVerifier } from '../tokens/verify.ts'
 
@@ -10,14 +11,16 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 
 /**
  * Who calls, by a bearer admin token (RFC 6750 §2.1) that is verified locally. AuthError when there is none or it is not
- * good, or when its client, user or tenant may have no tokens any more.
+ * good, revoked, or when its client, user or tenant may have no tokens any more.
  */
 export function createAdminAuthenticator(
   verify: TokenVerifier,
   { clients, users }: Pick<Registry, 'clients' | 'users'>,
+  { requireNotRevoked }: Pick<RevocationGuard, 'requireNotRevoked'>,
 ): AdminAuthenticator {
   return async function authenticateAdmin(req) {
     const caller = await verify(bearerTokenOf(req))
+    requireNotRevoked(caller)
     const issuable = await clients.findIssuable(caller.clientId)
     if (issuable === undefined) throw notActive('client')
     const byClient = withScopesOf(caller, issuable.client.scope)

@@ -6,6 +6,7 @@ import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log, LogFields } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
+import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { adminChallenge, createAdminAuthenticator } from './admin-authentication.ts'
 import { createAdminEndpoints, type AdminEndpointsOptions } from './admin-endpoints.ts'
@@ -18,6 +19,7 @@ import { createRingKeys } from './ring-keys.ts'
 import { createRouteTable } from './route-table.ts'
 
 export type AdminAppOptions = AdminEndpointsOptions & {
+  revocations: Pick<RevocationGuard, 'requireNotRevoked'>
   clock: Clock
   log: Log
   /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
@@ -40,6 +42,7 @@ export function createAdminApp(options: AdminAppOptions): Koa {
   const authenticate = createAdminAuthenticator(
     createTokenVerifier(createRingKeys(options.ring), policy, clock),
     registry,
+    options.revocations,
   )
   const endpoints = createAdminEndpoints(options)
   const findRoute = createRouteTable([...endpoints, ...publishedBy(endpoints, issuer)])

@@ -23,6 +23,9 @@ import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
 import type { Registry } from '../registry/registry.ts'
+import { followRevocations } from '../revocations/follow-store.ts'
+import type { LiveRevocations } from '../revocations/live-revocations.ts'
+import { createRevocationGuard } from '../revocations/revocation-guard.ts'
 import { REVOCATIONS } from '../revocations/revocation.ts'
 import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
@@ -31,6 +34,7 @@ import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
 import { blockListOf, listenerOf } from './listener.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
+import { openProxyRevocations } from './proxy-revocations.ts'
 
 const SECONDS_PER_DAY = 86_400
 
@@ -47,8 +51,8 @@ function resourcesOf({ resources, proxy, issuer }: Config): Resources {
   }
 }
 
-/** The issuer, and the registry that it works with. */
-export type RunningIssuer = Running & { registry: Registry }
+/** The issuer, the registry that it works with, and what it knows of revocations. */
+export type RunningIssuer = Running & { registry: Registry; revocations: LiveRevocations }
 
 /** Leaves nothing open behind when it cannot start. */
 export async function startIssuer(
@@ -65,7 +69,11 @@ export async function startIssuer(
   const kept = await openRegistry(config, { log, clock })
   const { registry, store, close: closeRegistry } = kept
   begun.defer(closeRegistry)
+  const revocations = followRevocations(store, { clock, log })
+  begun.defer(revocations.close)
   await ensureAdminClient(config, { clients: registry.clients, log })
+  // Redis answers when it can; until then the guard holds.
+  if (config.redis.url === undefined) await revocations.caughtUp
   const providerOptions = {
     issuer: issuer.url,
     secrets,
@@ -110,7 +118,7 @@ export async function startIssuer(
     log,
   })
   begun.defer(() => ops.drain(0))
-  const admin = await startAdmin(config, { ...kept, ring }, { log, clock })
+  const admin = await startAdmin(config, { ...kept, ring, revocations }, { log, clock })
   const stopRotation = scheduleRotation({
     store: ringStore,
     live: ring,
@@ -128,21 +136,28 @@ export async function startIssuer(
   begun.move()
   return {
     registry,
+    revocations,
     async close(drainSeconds) {
       await running.close(drainSeconds)
       storeCheck.stop()
       stopRotation()
       provider.close()
       ring.close()
+      revocations.close()
       await closeRegistry()
     },
   }
 }
 
+type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {
+  ring: RingSource
+  revocations: LiveRevocations
+}
+
 /** The operators' API, in the process of the issuer: it works on the same registry. */
 async function startAdmin(
   config: Config,
-  { registry, store, ring }: Pick<OpenRegistry, 'registry' | 'store'> & { ring: RingSource },
+  { registry, store, ring, revocations }: AdminParts,
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
   const { issuer, trustedProxies } = config
@@ -152,6 +167,7 @@ async function startAdmin(
     registry,
     store,
     ring: ring.current,
+    revocations: createRevocationGuard(revocations, { ...config.revocations, log }),
     scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
     clock,
     log,
@@ -167,7 +183,12 @@ async function startAdmin(
   })
 }
 
-export async function startProxy(config: Config, { log, clock }: Surroundings): Promise<Running> {
+/** `inProcess` is what the issuer knows of revocations, where it is in the same process. */
+export async function startProxy(
+  config: Config,
+  { log, clock }: Surroundings,
+  inProcess?: LiveRevocations,
+): Promise<Running> {
   const { issuer, proxy } = config
   const registry = createMetricsRegistry()
   const jwks = createRemoteJwks({
@@ -183,6 +204,7 @@ export async function startProxy(config: Config, { log, clock }: Surroundings): 
     { issuer: issuer.url, audience: proxy.url, clockSkewSeconds: proxy.clockSkewSeconds },
     clock,
   )
+  const revocations = await openProxyRevocations(config, { log, clock }, inProcess)
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
   const handle = createProxy({
     url: proxy.url,
@@ -192,8 +214,9 @@ export async function startProxy(config: Config, { log, clock }: Surroundings): 
     idleTimeoutSeconds: proxy.idleTimeoutSeconds,
     upstreamApiKey: proxy.upstreamApiKey,
     authenticate: createAuthenticator(verify, jwks, clock),
+    revocations: revocations.guard,
     upstreams,
-    metrics: createProxyMetrics(registry, jwks, upstreams),
+    metrics: createProxyMetrics(registry, { jwks, upstreams, revocations: revocations.guard }),
     log,
   })
   const server = await startHttpServer({
@@ -212,17 +235,22 @@ export async function startProxy(config: Config, { log, clock }: Surroundings): 
         jwks.isUsable()
           ? { status: 'ok' }
           : { status: 'unavailable', detail: 'no signing keys yet' },
+      revocations: revocations.guard.readiness,
     },
     log,
   })
   jwks.refreshIfDue()
-  const refresh = setInterval(jwks.refreshIfDue, 1000)
+  const refresh = setInterval(() => {
+    jwks.refreshIfDue()
+    revocations.guard.watch()
+  }, 1000)
   const running = runningOf([server, ops])
   return {
     async close(drainSeconds) {
       clearInterval(refresh)
       await running.close(drainSeconds)
       await upstreams.close()
+      await revocations.close()
     },
   }
 }

@@ -8,6 +8,7 @@ export function findConflicts(config: Config): string[] {
     ...unsafeListeners(config),
     ...incomplete(config),
     ...ambiguousRoutes(config),
+    ...feedWithoutSource(config),
     ...unavailable(config),
   ]
 }
@@ -40,6 +41,11 @@ function ambiguousRoutes({ proxy }: Config): string[] {
   ]
 }
 
+function feedWithoutSource({ revocations, redis }: Config): string[] {
+  if (revocations.feed !== 'redis' || redis.url !== undefined) return []
+  return ['revocations.feed: redis needs redis.url']
+}
+
 function incomplete({ issuer, admin, proxy }: Config): string[] {
   return Object.entries({ issuer, admin, proxy })
     .filter(([, { tls }]) => (tls.cert === undefined) !== (tls.key === undefined))
@@ -59,6 +65,7 @@ function unavailable(config: Config): string[] {
     'proxy.workers': proxy.workers > 1,
     'proxy.clientId': proxy.clientId !== undefined,
     'proxy.clientKeyFile': proxy.clientKeyFile !== undefined,
+    'revocations.feed: issuer': config.revocations.feed === 'issuer',
     'limits.defaults': limits.defaults !== undefined,
   }
   return Object.entries(asked)

@@ -1,14 +1,22 @@
 import type { Config } from './schema.ts'
 
 /** Settings that are checked and, in this version, change nothing. */
-const WITHOUT_EFFECT = ['audit.', 'proxy.healthCheck.', 'revocations.', 'tokens.refreshTtlSeconds']
+const WITHOUT_EFFECT = ['audit.', 'proxy.healthCheck.', 'tokens.refreshTtlSeconds']
 
 /** What may start and is probably not what somebody meant. `given` are the settings that somebody gave. */
 export function findOddities(config: Config, given: ReadonlySet<string>): string[] {
   const inert = [...given]
     .filter((path) => WITHOUT_EFFECT.some((prefix) => path.startsWith(prefix)))
     .map((path) => `${path} has no effect in this version`)
-  return [...inert, ...plainUrls(config), ...otherPorts(config)]
+  return [...inert, ...uncheckedRevocations(config), ...plainUrls(config), ...otherPorts(config)]
+}
+
+function uncheckedRevocations({ revocations: { feed, onStale } }: Config): string[] {
+  if (feed === 'off') {
+    return ['revocations.feed is off: the proxy accepts revoked tokens until they expire']
+  }
+  if (onStale === 'fail_closed') return []
+  return ['revocations.onStale is continue: while the log is away, revoked tokens are accepted']
 }
 
 function plainUrls({ issuer, proxy }: Config): string[] {

@@ -18,6 +18,8 @@ export type Call = {
   /** The path of the route; `none` while it matches none, so that metrics stay bounded. */
   route: string
   caller: Caller | undefined
+  /** Ends the call from outside, with the refusal as its reason. */
+  readonly abort: AbortController
   upstream: string | undefined
   refusal: AppError | undefined
   /** Whether the failure came in the middle of an answer that had been allowed. */
@@ -34,6 +36,7 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     remoteAddress: req.socket.remoteAddress,
     route: 'none',
     caller: undefined,
+    abort: new AbortController(),
     upstream: undefined,
     refusal: undefined,
     hasBrokenOff: false,
@@ -49,13 +52,14 @@ export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
   metrics.observeCall(call.route, outcome, durationMs / 1000)
 
   const token = call.caller?.token
+  const isBroken = call.hasBrokenOff && !call.abort.signal.aborted
   const isFault = refusal !== undefined && refusal.status >= 500
   log[isFault ? 'error' : 'info'](
     {
       event: 'proxy.call',
       request_id: call.requestId,
-      decision: refusal === undefined || call.hasBrokenOff ? 'allow' : 'deny',
-      reason: call.hasBrokenOff ? 'upstream_broke_off' : (refusal?.reason ?? outcome),
+      decision: refusal === undefined || isBroken ? 'allow' : 'deny',
+      reason: isBroken ? 'upstream_broke_off' : (refusal?.reason ?? outcome),
       tenant_id: token?.tenantId,
       client_id: token?.clientId,
       sub: token?.subject,

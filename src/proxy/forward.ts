@@ -25,7 +25,13 @@ export class ClientGone extends Error {
 /** Responses up to here are written together with their headers. */
 const ONE_WRITE_UP_TO_BYTES = 65_536
 
-export type Exchange = { res: ServerResponse; requestId: string; idleMs: number }
+export type Exchange = {
+  res: ServerResponse
+  requestId: string
+  idleMs: number
+  /** Ends the exchange; its reason, an AppError, is what `forward` fails with. */
+  signal: AbortSignal
+}
 
 /**
  * Sends the request and streams the answer back, with backpressure both ways; settles when the exchange is over. Fails
@@ -58,7 +64,7 @@ function isRepeatable(error: unknown, { res }: Exchange, { method }: UpstreamReq
 }
 
 function attempt(
-  { res, requestId, idleMs }: Exchange,
+  { res, requestId, idleMs, signal }: Exchange,
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
 ): Promise<void> {
@@ -72,12 +78,18 @@ function attempt(
       isGone = true
       controller?.abort(new ClientGone())
     })
+    signal.addEventListener('abort', () => {
+      controller?.abort(signal.reason)
+      // One that still waits for a connection has no controller yet, and need not wait for it.
+      reject(signal.reason)
+    })
     upstream.pool.dispatch(
       { method, path: target, headers, body },
       {
         onRequestStart(started) {
           controller = started
           if (isGone) started.abort(new ClientGone())
+          else if (signal.aborted) started.abort(signal.reason)
         },
         onResponseStart(_controller, status, upstreamHeaders) {
           // Informational: the answer is still to come.

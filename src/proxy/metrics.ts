@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import type { RemoteJwks } from '../tokens/remote-jwks.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -8,10 +9,15 @@ export type ProxyMetrics = {
   observeVerification: (seconds: number) => void
 }
 
+type MetricSources = {
+  jwks: RemoteJwks
+  upstreams: Upstreams
+  revocations: Pick<RevocationGuard, 'lagSeconds'>
+}
+
 export function createProxyMetrics(
   registry: Registry,
-  jwks: RemoteJwks,
-  upstreams: Upstreams,
+  { jwks, upstreams, revocations }: MetricSources,
 ): ProxyMetrics {
   const registers = [registry]
   const requests = new Counter({
@@ -47,6 +53,14 @@ export function createProxyMetrics(
     registers,
     collect() {
       this.set(jwks.ageSeconds() ?? Number.NaN)
+    },
+  })
+  void new Gauge({
+    name: 'gatehouse_revocation_lag_seconds',
+    help: 'Since when revocations may have been missed',
+    registers,
+    collect() {
+      this.set(revocations.lagSeconds())
     },
   })
   return {

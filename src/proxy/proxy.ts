@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { RequestListener, ServerResponse } from 'node:http'
 import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
+import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import { sendProblem } from '../kernel/problem.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from './authorize.ts'
@@ -12,6 +13,7 @@ import type { ProxyMetrics } from './metrics.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
+import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, type Route, type RouteTable } from './routes.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -26,12 +28,17 @@ export type ProxyOptions = {
   /** Sent upstream as the bearer, if the model server wants one. */
   upstreamApiKey: string | undefined
   authenticate: Authenticator
+  revocations: RevocationGuard
   upstreams: Upstreams
   metrics: ProxyMetrics
   log: Log
 }
 
-type ProxyContext = ProxyOptions & { table: RouteTable; ownDocument: string }
+type ProxyContext = ProxyOptions & {
+  table: RouteTable
+  ownDocument: string
+  running: RunningCalls
+}
 
 /** Verifies, then forwards: every request is answered, logged and counted exactly once, whatever happens to it. */
 export function createProxy(options: ProxyOptions): RequestListener {
@@ -39,6 +46,7 @@ export function createProxy(options: ProxyOptions): RequestListener {
   const scopes = new Set(options.routes.flatMap((route) => route.scopes ?? []))
   const proxy = {
     ...options,
+    running: createRunningCalls(options.revocations),
     table: createRouteTable([...options.routes, own]),
     ownDocument: resourceMetadata(options.url, options.issuer, [...scopes]),
   }
@@ -47,7 +55,10 @@ export function createProxy(options: ProxyOptions): RequestListener {
     res.once('close', () => recordCall(call, proxy.log, proxy.metrics))
     answerCall(proxy, call)
       .catch((error: unknown) => refuse(proxy, call, error))
-      .finally(() => discardRest(call))
+      .finally(() => {
+        proxy.running.remove(call)
+        discardRest(call)
+      })
   }
 }
 
@@ -60,6 +71,8 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
 
   if (route.scopes !== undefined) {
     call.caller = await authenticate(proxy, headers)
+    proxy.revocations.requireNotRevoked(call.caller.token)
+    proxy.running.add(call)
     authorize(call.caller.token, route.scopes)
   }
   if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call.requestId, res)
@@ -70,10 +83,12 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const idleMs = proxy.idleTimeoutSeconds * 1000
   const body = await readRequestBody(req, headers, { maxBytes: proxy.maxBodyBytes, idleMs })
 
+  const { signal } = call.abort
+  signal.throwIfAborted()
   const upstream = proxy.upstreams.pick()
   call.upstream = upstream.url
   const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
-  await forward({ res, requestId: call.requestId, idleMs }, upstream, request)
+  await forward({ res, requestId: call.requestId, idleMs, signal }, upstream, request)
 }
 
 async function authenticate(proxy: ProxyContext, headers: RequestHeaders): Promise<Caller> {

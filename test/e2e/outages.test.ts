@@ -33,7 +33,7 @@ describe('ory/oathkeeper#203: an issuer that cannot be reached', () => {
     proxy.issuer.answerJwks((res) => res.end(JSON.stringify({ keys: proxy.issuer.published })))
     proxy.time.now += 10_000
     expect((await proxy.call(`Bearer ${await proxy.issuer.sign()}`)).status).toBe(200)
-    expect(await readiness()).toEqual([200, { status: 'ok', checks: { keys: { status: 'ok' } } }])
+    expect(await readiness()).toMatchObject([200, { checks: { keys: { status: 'ok' } } }])
   })
 
   test('later: known tokens and new tokens of known keys go on; a hanging JWKS delays none of them', async () => {

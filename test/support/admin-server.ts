@@ -7,6 +7,8 @@ import { activeKey, createRing } from '../../src/keys/ring.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import type { Registry } from '../../src/registry/registry.ts'
+import { followRevocations } from '../../src/revocations/follow-store.ts'
+import { createRevocationGuard } from '../../src/revocations/revocation-guard.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createTestLog } from './log-lines.ts'
@@ -56,11 +58,18 @@ export async function startAdminServer(
   const { kid, privateJwk } = activeKey(ring)
   const key = await importJWK({ ...privateJwk }, 'RS256')
   const { log, lines } = createTestLog()
+  const revocations = followRevocations(store, { clock, log })
+  await revocations.caughtUp
   const callback = createAdminApp({
     issuer: ISSUER,
     registry,
     store,
     ring: () => ring,
+    revocations: createRevocationGuard(revocations, {
+      maxStalenessSeconds: 60,
+      onStale: 'continue',
+      log,
+    }),
     scopes: ['ocr_api_access', ...ADMIN_SCOPES],
     clock,
     log,
@@ -116,6 +125,7 @@ export async function startAdminServer(
     },
     async close() {
       await server.drain(0)
+      revocations.close()
       await opened.stop()
     },
   }

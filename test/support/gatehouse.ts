@@ -63,7 +63,7 @@ export async function startGatehouse(
   })
   const surroundings = { log, clock: systemClock }
   const issuer = await startIssuer(config, surroundings)
-  const proxy = await startProxy(config, surroundings)
+  const proxy = await startProxy(config, surroundings, issuer.revocations)
   const { registry } = issuer
 
   const gatehouse: Gatehouse = {
