@@ -77,7 +77,6 @@ export type PageText = {
     stay: string
     doneTitle: string
     done: string
-    notSignedIn: string
   }
   relay: { title: string; lead: string; switchTitle: string; switchLead: string; submit: string }
   failures: Readonly<Record<Failure, { title: string; advice: string }>>

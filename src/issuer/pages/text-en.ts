@@ -33,6 +33,7 @@ export const ENGLISH: PageText = {
     mayHeading: 'It will be able to',
     scopes: {
       openid: 'know your account’s identifier, and recognise you when you return',
+      profile: 'see your name and your username',
       offline_access: 'keep its access while you are away, until you or an administrator end it',
       ocr_api_access:
         'read text from images and documents with the OCR service, within your limits',
@@ -78,7 +79,6 @@ export const ENGLISH: PageText = {
     stay: 'Stay signed in',
     doneTitle: 'Signed out',
     done: 'You can close this page.',
-    notSignedIn: 'You are not signed in in this browser.',
   },
   relay: {
     title: 'One more step',

@@ -33,6 +33,7 @@ export const CHINESE: PageText = {
     mayHeading: '授权后，它可以',
     scopes: {
       openid: '获知您的账户标识，并在您再次访问时识别您',
+      profile: '查看您的姓名和用户名',
       offline_access: '在您离开后继续保持访问权限，直到您或管理员将其终止',
       ocr_api_access: '在您的额度之内，使用 OCR 服务识别图片和文档中的文字',
     },
@@ -76,7 +77,6 @@ export const CHINESE: PageText = {
     stay: '保持登录',
     doneTitle: '已退出登录',
     done: '您可以关闭此页面。',
-    notSignedIn: '您在此浏览器中没有登录。',
   },
   relay: {
     title: '还有一步',
