@@ -4,8 +4,7 @@ import { freePorts } from '../src/cli/free-ports.ts'
 import { startBackend, startNginxProxy } from './backend.ts'
 import { SERVER_CORE, waitFor, type Lab } from './lab.ts'
 import { startTestIssuer, type TestIssuer } from './tokens.ts'
-
-export type Contestant = { name: string; url: string; pid: number }
+import type { Contestant } from './wrk.ts'
 
 /** Everything in front of the same backend; only one of them is under load at a time. */
 export type Field = {

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 export const SERVER_CORE = 0
 export const LOAD_CORE = 1
 
-export type StartOptions = { core: number; env?: Readonly<Record<string, string>> }
+export type StartOptions = { core: number | '0,1'; env?: Readonly<Record<string, string>> }
 
 export type Lab = {
   dir: string

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
 import { formatTable } from '../src/cli/table.ts'
-import { startField, type Contestant, type Field } from './contestants.ts'
+import { startField, type Field } from './contestants.ts'
 import { inLab, type Lab } from './lab.ts'
 import { median } from './median.ts'
-import { measure, type Load, type Measured } from './wrk.ts'
+import { bearer, measure, type Contestant, type Load, type Measured } from './wrk.ts'
 
 /** Requests of 1 kB through the proxy, beside a bare undici proxy and HAProxy, by turns. Usage: bench/README.md. */
 const { values: flags } = parseArgs({
@@ -23,24 +23,28 @@ const MANY_TOKENS = 2000
 
 await inLab(async (lab) => {
   const field = await startField(lab)
-  const tokens = await field.issuer.issueTokens(TOKENS_BEYOND_CACHE, field.audience)
-  const shared = { path: '/v1/chat/completions', bodyBytes: 1024, seconds }
+  const issued = await field.issuer.issueTokens(TOKENS_BEYOND_CACHE, field.audience)
+  const authorizations = issued.map(bearer)
+  const one = authorizations.slice(0, 1)
+  const many = authorizations.slice(0, MANY_TOKENS)
+  const request = { contentType: 'application/json', body: 'x'.repeat(1024) }
+  const shared = { path: '/v1/chat/completions', ...request, seconds }
   const busy = { ...shared, connections: Number(flags.connections) }
 
   const contestants = [field.gatehouse, field.undici, field.haproxy]
   for (const contestant of contestants) {
-    await measure(lab, contestant, { ...busy, tokens: tokens.slice(0, 1), seconds: 2 })
+    await measure(lab, contestant, { ...busy, authorizations: one, seconds: 2 })
   }
   const runs: [string, Load][] = [
-    ['one token', { ...busy, tokens: tokens.slice(0, 1) }],
-    [`${MANY_TOKENS} tokens by turns`, { ...busy, tokens: tokens.slice(0, MANY_TOKENS) }],
-    [`${TOKENS_BEYOND_CACHE} tokens: none is in the cache`, { ...busy, tokens }],
+    ['one token', { ...busy, authorizations: one }],
+    [`${MANY_TOKENS} tokens by turns`, { ...busy, authorizations: many }],
+    [`${TOKENS_BEYOND_CACHE} tokens: none is in the cache`, { ...busy, authorizations }],
   ]
   for (const [title, load] of runs) {
     const results = await byTurns(lab, contestants, load)
     print(`${title}, ${load.connections} connections`, throughputTable(field, results))
   }
-  const single = { ...shared, connections: 1, tokens: tokens.slice(0, MANY_TOKENS) }
+  const single = { ...shared, connections: 1, authorizations: many }
   const latencies = await byTurns(lab, [...contestants, field.backend], single)
   print(`${MANY_TOKENS} tokens by turns, 1 connection`, latencyTable(field, latencies))
   field.issuer.close()
@@ -52,7 +56,7 @@ type Results = ReadonlyMap<Contestant, readonly Measured[]>
 async function byTurns(lab: Lab, contestants: readonly Contestant[], load: Load): Promise<Results> {
   const results = new Map(contestants.map((contestant) => [contestant, Array<Measured>()]))
   for (let round = 1; round <= rounds; round += 1) {
-    process.stderr.write(`${load.tokens.length} tokens, round ${round} of ${rounds}\n`)
+    process.stderr.write(`${load.authorizations.length} tokens, round ${round} of ${rounds}\n`)
     for (const [contestant, measured] of results) {
       measured.push(await measure(lab, contestant, load))
     }

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util'
 import { formatTable } from '../src/cli/table.ts'
-import { startField, type Contestant } from './contestants.ts'
+import { startField } from './contestants.ts'
 import { inLab, type Lab } from './lab.ts'
 import { median } from './median.ts'
 import { residentBytes } from './proc.ts'
-import { measure, type Load } from './wrk.ts'
+import { bearer, measure, type Contestant, type Load } from './wrk.ts'
 
 /** Uploads of 5 MiB through the proxy: how fast, and in how much memory. Usage: bench/README.md. */
 const { values: flags } = parseArgs({
@@ -31,10 +31,11 @@ await inLab(async (lab) => {
   for (const connections of [4, 50]) {
     const load = {
       path: '/ocr/infer',
-      bodyBytes: UPLOAD_BYTES,
+      contentType: 'application/octet-stream',
+      body: 'x'.repeat(UPLOAD_BYTES),
       seconds: Number(flags.seconds),
       connections,
-      tokens,
+      authorizations: tokens.map(bearer),
     }
     const results = new Map(contestants.map((contestant) => [contestant, Array<Upload>()]))
     for (let round = 1; round <= rounds; round += 1) {

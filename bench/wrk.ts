@@ -4,14 +4,16 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
 import { LOAD_CORE, type Lab } from './lab.ts'
-import type { Contestant } from './contestants.ts'
 import { cpuSeconds, residentBytes } from './proc.ts'
+
+export type Contestant = { name: string; url: string; pid: number }
 
 export type Load = {
   path: string
-  bodyBytes: number
-  /** Sent in turn, one with each request. */
-  tokens: readonly string[]
+  contentType: string
+  body: string
+  /** `Authorization` headers, sent in turn, one with each request. */
+  authorizations: readonly string[]
   connections: number
   seconds: number
 }
@@ -25,15 +27,15 @@ export type Measured = {
   residentBytes: number
 }
 
-/** Requests are formatted before the first is sent, so that many tokens cost wrk no more than one. */
+/** Requests are formatted before the first is sent, so that many callers cost wrk no more than one. */
 const SCRIPT = `
 local requests, turn = {}, 0
 function init(arguments)
   wrk.method = 'POST'
-  wrk.body = string.rep('x', tonumber(arguments[2]))
-  wrk.headers['Content-Type'] = 'application/json'
-  for token in io.lines(arguments[1]) do
-    wrk.headers['Authorization'] = 'Bearer ' .. token
+  wrk.body = io.open(arguments[2]):read('*a')
+  wrk.headers['Content-Type'] = arguments[3]
+  for authorization in io.lines(arguments[1]) do
+    wrk.headers['Authorization'] = authorization
     requests[#requests + 1] = wrk.format()
   end
 end
@@ -60,19 +62,23 @@ const resultSchema = z.object({
 
 const execute = promisify(execFile)
 
+export const bearer = (token: string): string => `Bearer ${token}`
+
 /** Loads one server with wrk. An Error when a single request failed or was refused: then nothing was measured. */
 export async function measure(lab: Lab, { url, pid, name }: Contestant, load: Load) {
   const scriptFile = join(lab.dir, 'post.lua')
-  const tokenFile = join(lab.dir, 'tokens.txt')
+  const authorizationFile = join(lab.dir, 'authorizations.txt')
+  const bodyFile = join(lab.dir, 'body')
   writeFileSync(scriptFile, SCRIPT)
-  writeFileSync(tokenFile, load.tokens.join('\n'))
+  writeFileSync(authorizationFile, load.authorizations.join('\n'))
+  writeFileSync(bodyFile, load.body)
   const cpuBefore = cpuSeconds(pid)
   const options = `--threads 1 --timeout 30s --connections ${load.connections} --duration ${load.seconds}s`
   const { stdout } = await execute(
     'taskset',
     [`--cpu-list ${LOAD_CORE} wrk ${options}`.split(' '), '--script', scriptFile]
       .flat()
-      .concat(`${url}${load.path}`, '--', tokenFile, String(load.bodyBytes)),
+      .concat(`${url}${load.path}`, '--', authorizationFile, bodyFile, load.contentType),
   )
   const cpuUsed = cpuSeconds(pid) - cpuBefore
   const json = /^RESULT (.*)$/m.exec(stdout)?.[1]
