@@ -3,6 +3,7 @@ import type { Client, Configuration } from 'oidc-provider'
 import type { Log } from '../kernel/log.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import { activeKey, type Ring } from '../keys/ring.ts'
+import { CLIENT_ASSERTION_ALGORITHMS } from '../registry/client-keys.ts'
 import type { Clients } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { createAdapterFactory } from './adapter.ts'
@@ -39,7 +40,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
     jwks: { keys: [signingJwk(ring)] },
     cookies: { keys: [options.secrets.cookieKey.toString('base64url')] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'PS256', 'ES256', 'Ed25519', 'EdDSA'] },
+    enabledJWA: { clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGORITHMS] },
     assertJwtClientAuthClaimsAndHeader: requireStrictAssertion(issuer, oidc),
     responseTypes: ['code'],
     scopes: [...new Set(Object.values(resources).flatMap(({ scopes }) => scopes))],

@@ -1,3 +1,4 @@
+import { canSignAssertion, CLIENT_ASSERTION_ALGORITHMS } from './client-keys.ts'
 import { DEVICE_CODE_GRANT, type ClientAuthMethod } from './client-metadata.ts'
 import type { ClientSettings } from './client.ts'
 
@@ -30,6 +31,11 @@ function brokenKeyRules(client: ClientSettings): BrokenRule[] {
       needsKeys && jwks === undefined && jwks_uri === undefined,
       'jwks',
       `${method} needs jwks or jwks_uri`,
+    ],
+    [
+      method === 'private_key_jwt' && jwks !== undefined && !jwks.keys.some(canSignAssertion),
+      'jwks',
+      `needs a key for one of ${CLIENT_ASSERTION_ALGORITHMS.join(', ')}`,
     ],
     // RFC 8705 §2.1.2
     [

@@ -90,7 +90,7 @@ describe('a client', () => {
   })
 
   test('of a hundred made at once with one id twice: 99 are made, one is refused', async () => {
-    const jwks = { keys: [{ kty: 'OKP', crv: 'Ed25519', x: 'AAAA' }] }
+    const jwks = { keys: [{ kty: 'OKP', crv: 'Ed25519', x: 'A'.repeat(43) }] }
     const wanted = Array.from({ length: 100 }, (_, index) => `many-${index === 99 ? 0 : index}`)
     const answers = await Promise.all(
       wanted.map((client_id) =>

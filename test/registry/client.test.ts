@@ -1,9 +1,22 @@
 import * as fc from 'fast-check'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { clientUpdateSchema, newClientSchema } from '../../src/registry/client.ts'
 
-const RSA_2048 = { kty: 'RSA', n: 'A'.repeat(342), e: 'AQAB' }
+const jwkOf = ({ publicKey }: { publicKey: KeyObject }) => publicKey.export({ format: 'jwk' })
+const rsa = (modulusLength: number, publicExponent = 65_537) =>
+  jwkOf(generateKeyPairSync('rsa', { modulusLength, publicExponent }))
+const ec = (namedCurve: string) => jwkOf(generateKeyPairSync('ec', { namedCurve }))
+
+const RSA_2048 = rsa(2048)
+const P_256 = ec('P-256')
+const P_384 = ec('P-384')
+const ED25519 = jwkOf(generateKeyPairSync('ed25519'))
 const KEYS = { jwks: { keys: [RSA_2048] } }
+const byJwt = (...keys: object[]) => ({
+  token_endpoint_auth_method: 'private_key_jwt',
+  jwks: { keys },
+})
 const CODE = { grant_types: ['authorization_code'], redirect_uris: ['https://a.example/cb'] }
 
 /** The members that are complained about. */
@@ -30,13 +43,13 @@ test('nothing is needed to ask for a client', () => {
 
 describe('a client may have', () => {
   test.each([
-    ['a key to sign with', { token_endpoint_auth_method: 'private_key_jwt', ...KEYS }],
+    ['a key to sign with', byJwt(RSA_2048)],
+    ['an elliptic key', byJwt({ ...P_256, kid: 'a', alg: 'ES256', use: 'sig' })],
+    ['an Edwards key, by either name of its algorithm', byJwt({ ...ED25519, alg: 'EdDSA' })],
+    ['a key for something else beside one to sign with', byJwt(P_384, ED25519)],
     [
-      'an elliptic key',
-      {
-        token_endpoint_auth_method: 'private_key_jwt',
-        jwks: { keys: [{ kty: 'EC', crv: 'P-256', x: 'AA', y: 'AA', kid: 'a', alg: 'ES256' }] },
-      },
+      'a certificate on a larger curve',
+      { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: [P_384] } },
     ],
     [
       'a certificate',
@@ -70,9 +83,30 @@ describe('a client may not have', () => {
       },
       'jwks_uri',
     ],
-    ['a private key', { jwks: { keys: [{ ...RSA_2048, d: 'AA' }] } }, 'jwks.keys.0'],
-    ['a symmetric key', { jwks: { keys: [{ kty: 'oct', k: 'AA' }] } }, 'jwks.keys.0.kty'],
-    ['a short RSA key', { jwks: { keys: [{ ...RSA_2048, n: 'AAAA' }] } }, 'jwks.keys.0'],
+    ['a private key', byJwt({ ...RSA_2048, d: 'AA' }), 'jwks.keys.0'],
+    ['a private member of another kind of key', byJwt({ ...P_256, k: 'AA' }), 'jwks.keys.0'],
+    ['a symmetric key', byJwt({ kty: 'oct', k: 'AA' }), 'jwks.keys.0.kty'],
+    ['a short RSA key', byJwt(rsa(2040)), 'jwks.keys.0'],
+    [
+      'a short RSA key with zeros before it',
+      byJwt({ ...RSA_2048, n: Buffer.alloc(256, 1).fill(0, 0, 64).toString('base64url') }),
+      'jwks.keys.0',
+    ],
+    ['an enormous RSA key', byJwt({ ...RSA_2048, n: '_'.repeat(1400) }), 'jwks.keys.0'],
+    ['an RSA key with the exponent 1', byJwt({ ...RSA_2048, e: 'AQ' }), 'jwks.keys.0'],
+    ['an RSA key with an even exponent', byJwt({ ...RSA_2048, e: 'AQAA' }), 'jwks.keys.0'],
+    ['an RSA key with a slow exponent', byJwt({ ...RSA_2048, e: '_'.repeat(10) }), 'jwks.keys.0'],
+    ['a key on secp256k1', byJwt(ec('secp256k1')), 'jwks.keys.0.crv'],
+    ['a key on P-192', byJwt({ ...P_256, crv: 'P-192' }), 'jwks.keys.0.crv'],
+    ['a key on a curve of an object', byJwt({ ...P_256, crv: 'toString' }), 'jwks.keys.0.crv'],
+    ['a key that only agrees on keys', byJwt({ ...ED25519, crv: 'X25519' }), 'jwks.keys.0.crv'],
+    ['a point beside its curve', byJwt({ ...P_256, y: P_256.x }), 'jwks.keys.0'],
+    ['the alg of another curve', byJwt({ ...P_256, alg: 'ES384' }), 'jwks.keys.0'],
+    ['the alg of another kind of key', byJwt({ ...RSA_2048, alg: 'ES256' }), 'jwks.keys.0'],
+    ['an alg of no key', byJwt({ ...RSA_2048, alg: 'none' }), 'jwks.keys.0'],
+    ['a symmetric alg', byJwt({ ...RSA_2048, alg: 'HS256' }), 'jwks.keys.0'],
+    ['only a key that the issuer takes no signature of', byJwt(P_384), 'jwks'],
+    ['only a key to encrypt with', byJwt({ ...RSA_2048, use: 'enc' }), 'jwks'],
     [
       'tls_client_auth without a subject',
       { token_endpoint_auth_method: 'tls_client_auth' },
