@@ -8,12 +8,15 @@ import {
   type RedisTls,
 } from './redis.ts'
 import type { RedisTarget } from './redis-url.ts'
+import { UnconfirmedWriteError } from './store.ts'
 
 export type RedisScript = { lua: string; sha1: string }
 export type ScriptCall = {
   script: RedisScript
   keys: readonly string[]
   args: readonly RedisArgument[]
+  /** Whether that reply says that nothing was written, so that no replica has anything to confirm. */
+  changedNothing?: (reply: unknown) => boolean
 }
 
 /**
@@ -24,7 +27,7 @@ export type RedisLink = {
   /** Sends a command to the node that holds its keys. */
   send: (command: RedisCommand) => Promise<unknown>
   run: (call: ScriptCall) => Promise<unknown>
-  /** Runs the script, then waits until a replica has what it wrote; fails when none says so within a second. */
+  /** Runs the script, then waits until a replica has what it wrote; an UnconfirmedWriteError when none says so within a second. */
   runReplicated: (call: ScriptCall) => Promise<unknown>
   sendToMasters: (command: RedisCommand) => Promise<readonly unknown[]>
   close: () => void
@@ -103,7 +106,7 @@ async function evaluateThenWait(client: RedisClient, call: ScriptCall): Promise<
     ['eval', call.script.lua, ...argumentsOf(call)],
     ['wait', 1, REPLICA_TIMEOUT_MS],
   ])
-  if (replicas === 0) throw unreplicated()
+  if (replicas === 0 && call.changedNothing?.(reply) !== true) throw new UnconfirmedWriteError()
   return reply
 }
 
@@ -114,13 +117,6 @@ function toUnavailable(error: unknown): AppError {
   return new AppError('temporarily_unavailable', 'The store does not answer.', {
     reason: `redis_${reasonOf(error)}`,
     cause: error,
-    headers: { 'retry-after': '1' },
-  })
-}
-
-function unreplicated(): AppError {
-  return new AppError('temporarily_unavailable', 'No replica of the store confirmed the write.', {
-    reason: 'redis_not_replicated',
     headers: { 'retry-after': '1' },
   })
 }

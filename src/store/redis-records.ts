@@ -76,6 +76,7 @@ export function createRedisRecords(
           ...prepared.map(({ id }) => recordKey(collection, id)),
         ],
         args: [version, isListed ? '1' : '0', ...prepared.flatMap(changeArguments)],
+        changedNothing: (reply: unknown) => reply !== 0,
       }
       const reply = await (isDurable(collection, prepared) ? runDurably(call) : link.run(call))
       const refused = prepared[z.number().parse(reply) - 1]

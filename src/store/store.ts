@@ -1,3 +1,5 @@
+import { AppError } from '../kernel/errors.ts'
+
 /**
  * What Gatehouse keeps, and all that it asks of a place to keep it: records that change by compare-and-set, and
  * journals that are appended to and followed. Every method fails with AppError `temporarily_unavailable` when the
@@ -94,5 +96,20 @@ export class ConflictError extends Error {
     this.name = 'ConflictError'
     this.collection = collection
     this.id = id
+  }
+}
+
+/**
+ * AppError `temporarily_unavailable` of a write that was made, and that everybody sees, but that no replica confirmed: a
+ * failover may still lose it.
+ */
+export class UnconfirmedWriteError extends AppError {
+  constructor() {
+    super(
+      'temporarily_unavailable',
+      'It is done, but no replica of the store confirmed it, and a failover may undo it: look, and repeat it later.',
+      { reason: 'redis_not_replicated', headers: { 'retry-after': '1' } },
+    )
+    this.name = 'UnconfirmedWriteError'
   }
 }

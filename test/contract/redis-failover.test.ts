@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { newClientSchema } from '../../src/registry/client.ts'
+import { createRegistry } from '../../src/registry/create-registry.ts'
+import { newTenantSchema } from '../../src/registry/tenant.ts'
+import { REVOCATIONS } from '../../src/revocations/revocation.ts'
 import { openRedisStore } from '../../src/store/redis-store.ts'
 import { parseRedisUrl } from '../../src/store/redis-url.ts'
-import type { Change, Lifetime, Store } from '../../src/store/store.ts'
+import { ConflictError, type Change, type Lifetime, type Store } from '../../src/store/store.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
 import { startRedisSentinel, type RedisNode, type RedisServers } from '../support/redis-server.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -41,6 +46,7 @@ describe.skipIf(!hasRedisServer)('a Redis Sentinel set that loses servers', () =
   }, 40_000)
 
   test('without a replica to confirm it a permanent write is a 503, and a passing one still goes through', async () => {
+    const { clients, clientId } = await makeClient(store)
     for (const node of servers.nodes) {
       if ((await roleOf(node)) === 'slave') await node.kill()
     }
@@ -49,6 +55,13 @@ describe.skipIf(!hasRedisServer)('a Redis Sentinel set that loses servers', () =
       status: 503,
       reason: 'redis_not_replicated',
     })
+    await expect(store.commit(REGISTRY, [put('lonely', 'permanent')])).rejects.toThrow(
+      ConflictError,
+    )
+    await expect(clients.disable(clientId)).rejects.toThrow('It is done, but no replica')
+    expect(await clients.findIssuable(clientId)).toBeUndefined()
+    const revoked = (await store.read(REVOCATIONS, { limit: 10 })).map(({ value }) => value)
+    expect(revoked).toContainEqual(expect.objectContaining({ kind: 'client', value: clientId }))
     await store.commit(REPLAY, [put('jti', { ttlSeconds: 60 })])
     expect(await store.get(REPLAY, 'jti')).toBeDefined()
   })
@@ -61,6 +74,13 @@ const put = (id: string, lifetime: Lifetime): Change => ({
   expect: 'absent',
   lifetime,
 })
+
+async function makeClient(store: Store) {
+  const registry = createRegistry({ store, clock: systemClock, maxFailuresPerMinute: 30 })
+  await registry.tenants.create(newTenantSchema.parse({ tenant_id: 'default' }))
+  const { client } = await registry.clients.create(newClientSchema.parse({}))
+  return { clients: registry.clients, clientId: client.client_id }
+}
 
 /** Four writers that make one permanent record after another until they are stopped. */
 function startLoad(store: Store) {
