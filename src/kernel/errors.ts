@@ -8,6 +8,8 @@ export const ERRORS = {
   unreadable_image: { status: 400, title: 'The image cannot be read' },
   authentication_required: { status: 401, title: 'Authentication required' },
   invalid_token: { status: 401, title: 'The access token is not accepted' },
+  invalid_dpop_proof: { status: 401, title: 'The DPoP proof is not accepted' },
+  use_dpop_nonce: { status: 401, title: 'The DPoP proof needs a nonce of ours' },
   insufficient_scope: { status: 403, title: 'The access token lacks a scope' },
   https_required: { status: 403, title: 'HTTPS is required' },
   not_found: { status: 404, title: 'Not found' },
@@ -59,14 +61,19 @@ export class AppError extends Error {
 }
 
 /**
- * A caller who is not let in: `authentication_required`, `invalid_token` or `insufficient_scope`. The proxy adds the
- * challenge of RFC 6750 §3, with `requiredScope` where one is missing.
+ * A caller who is not let in, for what the token or the DPoP proof lacks. The proxy adds the challenges of RFC 6750 §3
+ * and RFC 9449 §7.1, with `requiredScope` where one is missing.
  */
 export class AuthError extends AppError {
   readonly requiredScope: string | undefined
 
   constructor(
-    code: 'authentication_required' | 'invalid_token' | 'insufficient_scope',
+    code:
+      | 'authentication_required'
+      | 'invalid_token'
+      | 'invalid_dpop_proof'
+      | 'use_dpop_nonce'
+      | 'insufficient_scope',
     detail: string,
     options: AppErrorOptions & { requiredScope?: string } = {},
   ) {

@@ -27,6 +27,13 @@ export type LimitsClaim = z.infer<typeof limitsClaimSchema>
 /** Seconds since the epoch, up to the year 9999: what is beyond is a mistake or an attack. */
 const numericDate = z.number().min(0).max(253_402_300_799)
 
+/** What a sender-constrained token is bound to (RFC 7800 §3.1, RFC 8705 §3.1, RFC 9449 §6.1). */
+const confirmationSchema = z.object({
+  jkt: z.string().optional(),
+  'x5t#S256': z.string().optional(),
+})
+export type Confirmation = z.infer<typeof confirmationSchema>
+
 /** RFC 9068 §2.2 with our own `tenant_id` and `limits`. A missing `scope` grants nothing rather than being an error. */
 const accessTokenClaims = z.object({
   iss: z.string(),
@@ -40,7 +47,7 @@ const accessTokenClaims = z.object({
   scope: z.string().default(''),
   tenant_id: z.string().min(1).default(DEFAULT_TENANT),
   limits: limitsClaimSchema.default({}),
-  cnf: z.record(z.string(), z.unknown()).optional(),
+  cnf: confirmationSchema.optional(),
 })
 
 /** Who calls and what they may do, as the issuer signed it. */
@@ -55,6 +62,8 @@ export type AccessToken = {
   /** Seconds since the epoch. */
   issuedAt: number
   expiresAt: number
+  /** Whoever lets such a token in must require its sender; see sender.ts. */
+  confirmation: Confirmation | undefined
 }
 
 export type ClaimsPolicy = {
@@ -62,6 +71,8 @@ export type ClaimsPolicy = {
   /** Our own identifier, which `aud` must contain. */
   audience: string
   clockSkewSeconds: number
+  /** By whom the sender of a bound token is required: by the caller of the verifier, or else it is refused at once. */
+  senderConstrained?: 'checked_by_caller' | 'refused'
 }
 
 /**
@@ -89,7 +100,7 @@ export function parseAccessToken(
   if (Math.max(claims.iat, claims.nbf ?? 0) > now + clockSkewSeconds) {
     throw refusal('The token is not valid yet.', 'not_yet_valid')
   }
-  if (claims.cnf !== undefined) {
+  if (claims.cnf !== undefined && policy.senderConstrained !== 'checked_by_caller') {
     throw refusal(
       'A sender-constrained token cannot be used as a bearer token.',
       'sender_constrained',
@@ -105,6 +116,7 @@ export function parseAccessToken(
     limits: claims.limits,
     issuedAt: claims.iat,
     expiresAt: claims.exp,
+    confirmation: claims.cnf,
   }
 }
 

@@ -19,6 +19,8 @@ const PUBLISHED: Record<ErrorCode, number> = {
   unreadable_image: 400,
   authentication_required: 401,
   invalid_token: 401,
+  invalid_dpop_proof: 401,
+  use_dpop_nonce: 401,
   insufficient_scope: 403,
   https_required: 403,
   not_found: 404,
