@@ -10,7 +10,7 @@ import { systemClock } from '../src/kernel/clock.ts'
 import { createLog } from '../src/kernel/log.ts'
 import { createMetricsRegistry } from '../src/kernel/metrics.ts'
 import { loadOrCreateSecrets } from '../src/keys/installation-secrets.ts'
-import { loadOrCreateRing } from '../src/keys/ring-file.ts'
+import { generateSigningKey, loadOrCreateRing } from '../src/keys/ring-file.ts'
 import { fixedRing } from '../src/keys/ring-source.ts'
 import { clientKeyOf, clientListOf } from '../src/registry/client-keeping.ts'
 import { newClientSchema } from '../src/registry/client.ts'
@@ -79,7 +79,10 @@ async function serve(all: Clients): Promise<string> {
   const port = typeof address === 'object' ? address?.port : undefined
   const issuer = `http://localhost:${port}`
   const ring = fixedRing(
-    await loadOrCreateRing(folder, { modulusLength: 2048, clock: systemClock }),
+    await loadOrCreateRing(folder, {
+      makeKey: () => generateSigningKey(2048),
+      clock: systemClock,
+    }),
   )
   const log = createLog('silent')
   const options = {

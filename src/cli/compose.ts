@@ -62,7 +62,8 @@ export async function startIssuer(
   const { issuer, proxy, keys, tokens } = config
   const metrics = createMetricsRegistry()
   await using begun = new AsyncDisposableStack()
-  const ringStore = openRingFolder(keys.dir, { modulusLength: keys.modulusLength, clock })
+  const makeKey = () => generateSigningKey(keys.modulusLength)
+  const ringStore = openRingFolder(keys.dir, { makeKey, clock })
   const ring = await openLiveRing(ringStore, log)
   begun.defer(ring.close)
   const secrets = await loadOrCreateSecrets(keys.dir)
@@ -128,7 +129,7 @@ export async function startIssuer(
       tokenLifetimeSeconds: REVOCATIONS.retentionSeconds,
       rotateEverySeconds: keys.rotateEveryDays * SECONDS_PER_DAY,
     },
-    makeKey: () => generateSigningKey(keys.modulusLength),
+    makeKey,
     clock,
     log,
   })

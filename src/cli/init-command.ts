@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { systemClock } from '../kernel/clock.ts'
 import { createLog } from '../kernel/log.ts'
 import { loadOrCreateSecrets } from '../keys/installation-secrets.ts'
-import { loadOrCreateRing } from '../keys/ring-file.ts'
+import { generateSigningKey, loadOrCreateRing } from '../keys/ring-file.ts'
 import { adminKeyPathOf, ensureAdminClient, replaceAdminKey } from './admin-bootstrap.ts'
 import { writeJson } from './output.ts'
 import { openRegistry } from './open-registry.ts'
@@ -24,7 +24,10 @@ export function initCommand(program: Command): void {
       const { config } = settingsOf(command)
       const surroundings = { clock: systemClock, log: createLog('silent') }
       const { keys } = config
-      await loadOrCreateRing(keys.dir, { modulusLength: keys.modulusLength, clock: systemClock })
+      await loadOrCreateRing(keys.dir, {
+        makeKey: () => generateSigningKey(keys.modulusLength),
+        clock: systemClock,
+      })
       await loadOrCreateSecrets(keys.dir)
       const { registry, close } = await openRegistry(config, surroundings)
       try {

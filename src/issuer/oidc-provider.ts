@@ -1,6 +1,10 @@
-import type { default as Provider, errors } from 'oidc-provider'
+import type { default as Provider, errors, ExternalSigningKey } from 'oidc-provider'
 
-export type OidcProvider = { Provider: typeof Provider; errors: typeof errors }
+export type OidcProvider = {
+  Provider: typeof Provider
+  errors: typeof errors
+  ExternalSigningKey: typeof ExternalSigningKey
+}
 
 /**
  * Loads the package without its notice on stderr: it takes the npm build of Node 26, which does not say that it is an
@@ -12,8 +16,8 @@ export async function loadOidcProvider(): Promise<OidcProvider> {
     if (!String(message[0]).includes('Unsupported runtime')) warn(...message)
   }
   try {
-    const { default: Provider, errors } = await import('oidc-provider')
-    return { Provider, errors }
+    const { default: Provider, errors, ExternalSigningKey } = await import('oidc-provider')
+    return { Provider, errors, ExternalSigningKey }
   } finally {
     console.warn = warn
   }

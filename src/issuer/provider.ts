@@ -2,7 +2,8 @@ import type Provider from 'oidc-provider'
 import type { Client, Configuration } from 'oidc-provider'
 import type { Log } from '../kernel/log.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
-import { activeKey, type Ring } from '../keys/ring.ts'
+import type { KeyHome } from '../keys/key-home.ts'
+import type { Ring } from '../keys/ring.ts'
 import { CLIENT_ASSERTION_ALGORITHMS } from '../registry/client-keys.ts'
 import type { Clients } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
@@ -14,11 +15,14 @@ import { publishOnlyWhatIsServed } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
 import { resourceServerOf, type Resources } from './resources.ts'
+import { signingKeyOf } from './signing-key.ts'
 import { recordTokenRequests } from './token-log.ts'
 
 export type ProviderOptions = {
   issuer: string
   secrets: InstallationSecrets
+  /** Where the ring's keys sign whose private halves are not in the ring. */
+  keyHome?: KeyHome | undefined
   clients: Clients
   /** Where used client assertions are remembered. */
   store: Store
@@ -37,7 +41,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   const { issuer, clients, resources, defaultResource, accessTokenTtlSeconds } = options
   const configuration: Configuration = {
     adapter: createAdapterFactory(clients),
-    jwks: { keys: [signingJwk(ring)] },
+    jwks: { keys: [signingKeyOf(ring, options.keyHome, oidc)] },
     cookies: { keys: [options.secrets.cookieKey.toString('base64url')] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     enabledJWA: { clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGORITHMS] },
@@ -49,6 +53,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
     extraTokenClaims: (_ctx, token) => claimsOfClient(token.client),
     features: {
       clientCredentials: { enabled: true },
+      externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       devInteractions: { enabled: false },
       dPoP: { enabled: false },
       pushedAuthorizationRequests: { enabled: false },
@@ -69,12 +74,6 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   provider.use(publishOnlyWhatIsServed)
   recordTokenRequests(provider, options.log, options.metrics)
   return provider
-}
-
-/** A copy, as oidc-provider changes the objects that it is given. */
-function signingJwk(ring: Ring) {
-  const { kid, privateJwk } = activeKey(ring)
-  return { ...privateJwk, kid, alg: 'RS256', use: 'sig' }
 }
 
 /** Our own claims: the tenant, and the limits of everybody whom the token speaks for. */

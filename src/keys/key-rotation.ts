@@ -2,14 +2,14 @@ import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
 import { dropRetired, dueStep, promoteNext, stageNext, type KeyPolicy } from './lifecycle.ts'
 import type { LiveRing } from './live-ring.ts'
-import { activeKey, type FreshKey, type Ring } from './ring.ts'
+import { activeKey, type FreshKey, type MakeKey, type Ring } from './ring.ts'
 import type { RingStore } from './ring-folder.ts'
 
 export type KeyRotationOptions = {
   store: RingStore
   live: LiveRing
   policy: KeyPolicy
-  makeKey: () => Promise<FreshKey>
+  makeKey: MakeKey
   clock: Clock
   log: Log
 }

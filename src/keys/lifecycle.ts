@@ -53,7 +53,7 @@ export function promoteNext(
   const next = nextKey(ring)
   if (next === undefined || now < promotableAt(next, jwksMaxAgeSeconds)) return undefined
   const { wantedSince: _done, ...promoted } = next
-  const { privateJwk: _destroyed, ...old } = activeKey(ring)
+  const { privateJwk: _destroyed, home: _left, ...old } = activeKey(ring)
   return {
     keys: [
       { ...promoted, state: 'active', activatedAt: now },

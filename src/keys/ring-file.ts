@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
-import { createRing, type FreshKey, type Ring } from './ring.ts'
+import { createRing, type FreshKey, type MakeKey, type Ring } from './ring.ts'
 
 const MIN_MODULUS_BITS = 2048
 
@@ -19,11 +19,15 @@ const privateJwk = publicJwk.extend({
   qi: base64url,
 })
 const published = { kid: base64url, publicJwk, publishedAt: z.int() }
+const privateHalf = z.union([
+  z.object({ privateJwk }),
+  z.object({ home: z.object({ name: z.string(), keyId: z.string() }) }),
+])
 const ringSchema = z.object({
   keys: z.array(
-    z.discriminatedUnion('state', [
-      z.object({ ...published, state: z.literal('next'), privateJwk }),
-      z.object({ ...published, state: z.literal('active'), privateJwk, activatedAt: z.int() }),
+    z.union([
+      z.object({ ...published, state: z.literal('next') }).and(privateHalf),
+      z.object({ ...published, state: z.literal('active'), activatedAt: z.int() }).and(privateHalf),
       z.object({
         ...published,
         state: z.literal('retiring'),
@@ -40,20 +44,17 @@ const ringSchema = z.object({
  */
 export async function loadOrCreateRing(
   dir: string,
-  { modulusLength, clock }: { modulusLength: number; clock: Clock },
+  { makeKey, clock }: { makeKey: MakeKey; clock: Clock },
 ): Promise<Ring> {
   const path = join(dir, 'ring.json')
   const existing = await readPrivateFile(path)
   if (existing !== undefined) return parseRing(path, existing)
 
-  const [first, following] = await Promise.all([
-    generateSigningKey(modulusLength),
-    generateSigningKey(modulusLength),
-  ])
+  const [first, following] = await Promise.all([makeKey(), makeKey()])
   const ring = createRing(first, following, epochSeconds(clock))
   const isOurs = await createPrivateFile(path, JSON.stringify(ring, null, 2))
   // Another process may have been first: then its keys count.
-  return isOurs ? ring : loadOrCreateRing(dir, { modulusLength, clock })
+  return isOurs ? ring : loadOrCreateRing(dir, { makeKey, clock })
 }
 
 /** A fresh RSA key pair whose kid is its RFC 7638 thumbprint. */
@@ -79,7 +80,7 @@ export async function parseRing(path: string, text: string): Promise<Ring> {
     throw damaged(path, 'it holds a key twice')
   }
   for (const key of keys) {
-    const isItsOwn = key.state === 'retiring' || key.privateJwk.n === key.publicJwk.n
+    const isItsOwn = !('privateJwk' in key) || key.privateJwk.n === key.publicJwk.n
     if (!isItsOwn || (await calculateJwkThumbprint(key.publicJwk)) !== key.kid) {
       throw damaged(path, `the key ${key.kid} does not match its kid`)
     }

@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../kernel/clock.ts'
 import { createPrivateFile, readPrivateFile, writePrivateFile } from '../kernel/private-file.ts'
 import { loadOrCreateRing, parseRing } from './ring-file.ts'
-import type { Ring } from './ring.ts'
+import type { MakeKey, Ring } from './ring.ts'
 
 const SQLITE_BUSY = 5
 
@@ -18,7 +18,7 @@ export type RingStore = {
 /** The ring in `ring.json` of that folder (0600), made when it is missing; other processes may change it as well. */
 export function openRingFolder(
   dir: string,
-  options: { modulusLength: number; clock: Clock },
+  options: { makeKey: MakeKey; clock: Clock },
 ): RingStore {
   const path = join(dir, 'ring.json')
   return {

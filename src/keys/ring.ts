@@ -14,17 +14,25 @@ type PublishedKey = {
   /** Seconds since the epoch, like every time here. */
   publishedAt: number
 }
-export type NextKey = PublishedKey & {
-  state: 'next'
-  privateJwk: RsaPrivateJwk
-  /** Since when an operator waits for it to sign as soon as it may. */
-  wantedSince?: number | undefined
-}
-export type ActiveKey = PublishedKey & {
-  state: 'active'
-  privateJwk: RsaPrivateJwk
-  activatedAt: number
-}
+/** Either in the ring itself, or in a home outside of this process that signs with it; see key-home.ts. */
+export type PrivateHalf =
+  | { privateJwk: RsaPrivateJwk; home?: never }
+  | { home: HomeAddress; privateJwk?: never }
+
+/** Where a private half is that never comes here: the home's name, and what that home calls the key. */
+export type HomeAddress = { name: string; keyId: string }
+
+export type NextKey = PublishedKey &
+  PrivateHalf & {
+    state: 'next'
+    /** Since when an operator waits for it to sign as soon as it may. */
+    wantedSince?: number | undefined
+  }
+export type ActiveKey = PublishedKey &
+  PrivateHalf & {
+    state: 'active'
+    activatedAt: number
+  }
 export type RetiringKey = PublishedKey & {
   state: 'retiring'
   activatedAt: number
@@ -42,7 +50,9 @@ export type RsaPrivateJwk = RsaPublicJwk & {
 }
 
 /** A key pair that is in no ring yet. */
-export type FreshKey = { kid: string; publicJwk: RsaPublicJwk; privateJwk: RsaPrivateJwk }
+export type FreshKey = { kid: string; publicJwk: RsaPublicJwk } & PrivateHalf
+
+export type MakeKey = () => Promise<FreshKey>
 
 /** The ring of a new installation: nobody can hold an older JWKS, so its first key may sign at once. */
 export function createRing(first: FreshKey, following: FreshKey, now: number): Ring {
@@ -55,8 +65,8 @@ export function createRing(first: FreshKey, following: FreshKey, now: number): R
 }
 
 /** Published from the next second on: the one that has begun counts for nothing. */
-export function asNext({ kid, publicJwk, privateJwk }: FreshKey, now: number): NextKey {
-  return { kid, publicJwk, privateJwk, state: 'next', publishedAt: now + 1 }
+export function asNext(fresh: FreshKey, now: number): NextKey {
+  return { ...fresh, state: 'next', publishedAt: now + 1 }
 }
 
 export function activeKey(ring: Ring): ActiveKey {

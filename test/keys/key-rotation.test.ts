@@ -11,6 +11,7 @@ import { useTempFolders } from '../support/temp-folders.ts'
 
 const newFolder = useTempFolders()
 const log = createLog('silent')
+const makeKey = () => generateSigningKey(2048)
 const policy = { jwksMaxAgeSeconds: 300, tokenLifetimeSeconds: 1860, rotateEverySeconds: 86_400 }
 
 test('of two instances exactly one takes each step, and both see it', async () => {
@@ -18,9 +19,8 @@ test('of two instances exactly one takes each step, and both see it', async () =
   let now = 1_700_000_000_000
   const clock = () => now
   const open = async () => {
-    const store = openRingFolder(dir, { modulusLength: 2048, clock })
+    const store = openRingFolder(dir, { makeKey, clock })
     const live = await openLiveRing(store, log)
-    const makeKey = () => generateSigningKey(2048)
     return { store, live, policy, makeKey, clock, log }
   }
   const instances = [await open(), await open()]
@@ -49,7 +49,7 @@ test('of two instances exactly one takes each step, and both see it', async () =
 
 test('who decided on an older ring changes nothing', async () => {
   const clock = () => 1_700_000_000_000
-  const store = openRingFolder(newFolder(), { modulusLength: 2048, clock })
+  const store = openRingFolder(newFolder(), { makeKey, clock })
   const ring = await store.load()
   const shorter = { keys: ring.keys.slice(0, 1) }
   expect(await store.replace(ring, shorter)).toBe(true)

@@ -46,6 +46,15 @@ describe('promoting', () => {
     ])
   })
 
+  test('leaves nothing behind that says where the old private half was', () => {
+    const { kid, publicJwk } = makeFakeKey('a')
+    const elsewhere = { kid, publicJwk, home: { name: 'vault', keyId: '7' } }
+    const kept = createRing(elsewhere, makeFakeKey('b'), START)
+    const now = START + 601
+    const promoted = promoteNext(kept, makeFakeKey('c'), { now, jwksMaxAgeSeconds: 300 })
+    expect(promoted?.keys[2]).not.toHaveProperty('home')
+  })
+
   test('is refused when there is no next key', () => {
     const alone = { keys: ring.keys.filter(({ state }) => state === 'active') }
     const options = { now: START + 10_000, jwksMaxAgeSeconds: 1 }

@@ -2,14 +2,14 @@ import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { ConfigError } from '../../src/kernel/errors.ts'
-import { loadOrCreateRing } from '../../src/keys/ring-file.ts'
+import { generateSigningKey, loadOrCreateRing } from '../../src/keys/ring-file.ts'
 import { promoteNext } from '../../src/keys/lifecycle.ts'
-import type { FreshKey, Ring } from '../../src/keys/ring.ts'
+import type { FreshKey, Ring, RingKey, RsaPrivateJwk } from '../../src/keys/ring.ts'
 import { makeRsaKey } from '../support/ring-keys.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 
 const NOW = 1_700_000_000
-const options = { modulusLength: 2048, clock: () => NOW * 1000 + 999 }
+const options = { makeKey: () => generateSigningKey(2048), clock: () => NOW * 1000 + 999 }
 
 const newFolder = useTempFolders()
 
@@ -72,7 +72,10 @@ function folderWith(content: string): string {
 describe('every later start', () => {
   test('finds the same ring and writes nothing', async () => {
     const before = statSync(join(dir, 'ring.json'))
-    const later = { modulusLength: 4096, clock: () => (NOW + 1_000_000) * 1000 }
+    const later = {
+      makeKey: () => Promise.reject(new Error('no')),
+      clock: () => (NOW + 1_000_000) * 1000,
+    }
     expect(await loadOrCreateRing(dir, later)).toEqual(ring)
     const { mtimeMs, ino } = statSync(join(dir, 'ring.json'))
     expect({ mtimeMs, ino }).toEqual({ mtimeMs: before.mtimeMs, ino: before.ino })
@@ -83,6 +86,16 @@ describe('every later start', () => {
     const rotated = promoteNext(ring, spare, { now, jwksMaxAgeSeconds: 300 })
     expect(rotated?.keys).toHaveLength(3)
     expect(await loadOrCreateRing(folderWith(JSON.stringify(rotated)), options)).toEqual(rotated)
+  })
+
+  test('finds keys whose private halves are elsewhere', async () => {
+    const keys = ring.keys.map(
+      ({ privateJwk: _none, ...key }: RingKey & { privateJwk?: unknown }) => ({
+        ...key,
+        home: { name: 'vault', keyId: '7' },
+      }),
+    )
+    expect(await loadOrCreateRing(folderWith(JSON.stringify({ keys })), options)).toEqual({ keys })
   })
 
   test('does not bring a private half of a retiring key back', async () => {
@@ -115,6 +128,7 @@ describe('a ring file that is not right', () => {
     ['is a list', () => '[]'],
     ['has no keys', () => '{"keys":[]}'],
     ['has no active key', () => changed((keys) => keys.slice(1))],
+    ['has an active key without a private half', assignTo(0, { privateJwk: undefined })],
     ['has two active keys', assignTo(1, { state: 'active', activatedAt: NOW })],
     ['has the same key twice', () => changed(([active]) => [active, { ...active, state: 'next' }])],
     ['has a key in a state that is none', assignTo(1, { state: 'compromised' })],
@@ -144,7 +158,7 @@ describe('a ring file that is not right', () => {
   })
 
   test('is never quoted where it holds a private key', async () => {
-    const { privateJwk } = JSON.parse(text).keys[0] as FreshKey
+    const { privateJwk } = JSON.parse(text).keys[0] as { privateJwk: RsaPrivateJwk }
     for (const content of [text.slice(0, -1), assignTo(0, { kid: 'a-kid' })()]) {
       const error: unknown = await loadOrCreateRing(folderWith(content), options).catch(
         (error: unknown) => error,
