@@ -15,7 +15,7 @@ import { publishOnlyWhatIsServed } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
 import { resourceServerOf, type Resources } from './resources.ts'
-import { signingKeyOf } from './signing-key.ts'
+import { signingKeysOf } from './signing-keys.ts'
 import { recordTokenRequests } from './token-log.ts'
 
 export type ProviderOptions = {
@@ -41,7 +41,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   const { issuer, clients, resources, defaultResource, accessTokenTtlSeconds } = options
   const configuration: Configuration = {
     adapter: createAdapterFactory(clients),
-    jwks: { keys: [signingKeyOf(ring, options.keyHome, oidc)] },
+    jwks: { keys: signingKeysOf(ring, options.keyHome, oidc) },
     cookies: { keys: [options.secrets.cookieKey.toString('base64url')] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     enabledJWA: { clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGORITHMS] },

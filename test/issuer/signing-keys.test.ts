@@ -1,20 +1,25 @@
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { createServer } from 'node:http'
-import { randomBytes } from 'node:crypto'
+import { createPublicKey, randomBytes, verify } from 'node:crypto'
 import { afterAll, expect, test } from 'vitest'
 import { createIssuerMetrics } from '../../src/issuer/metrics.ts'
+import { loadOidcProvider } from '../../src/issuer/oidc-provider.ts'
 import { createProvider } from '../../src/issuer/provider.ts'
+import { signingKeysOf } from '../../src/issuer/signing-keys.ts'
 import { createLog } from '../../src/kernel/log.ts'
 import { createMetricsRegistry } from '../../src/kernel/metrics.ts'
 import type { KeyHome } from '../../src/keys/key-home.ts'
+import { promoteNext } from '../../src/keys/lifecycle.ts'
 import { createRing, publicJwks, type Ring } from '../../src/keys/ring.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
 import { createClosedHome } from '../support/closed-home.ts'
+import { makeFakeKey, makeRsaKey } from '../support/ring-keys.ts'
 import { openTestSqlite } from '../support/stores.ts'
 
 const RESOURCE = 'http://localhost:8080'
+const DATA = Buffer.from('header.payload')
 const closing: (() => Promise<void>)[] = []
 afterAll(() => Promise.all(closing.map((close) => close())))
 
@@ -69,4 +74,24 @@ test('no provider is built for a key whose home is not at hand', async () => {
   const home = createClosedHome()
   const ring = createRing(await home.makeKey(), await home.makeKey(), 0)
   await expect(requestToken(ring)).rejects.toThrow('closed, which is not at hand')
+})
+
+test('the active key signs RS256 under its kid, and shows no private member', async () => {
+  const active = await makeRsaKey(2048)
+  const ring = createRing(active, makeFakeKey('next'), 0)
+  const [key, ...others] = signingKeysOf(ring, undefined, await loadOidcProvider())
+  expect(others).toEqual([])
+  expect(key).toMatchObject({ kid: active.kid, alg: 'RS256', use: 'sig', kty: 'RSA' })
+  const publicKey = createPublicKey({ key: active.publicJwk, format: 'jwk' })
+  expect(verify('RSA-SHA256', DATA, publicKey, (await key?.sign(DATA)) ?? DATA)).toBe(true)
+  expect(key?.keyObject()).toMatchObject({ type: 'public' })
+})
+
+test('a retiring key is still there to verify with, and does not sign', async () => {
+  const [first, second] = [await makeRsaKey(2048), await makeRsaKey(2048)]
+  const rotation = { now: 1000, jwksMaxAgeSeconds: 300 }
+  const ring = promoteNext(createRing(first, second, 0), makeFakeKey('third'), rotation)
+  const keys = ring && signingKeysOf(ring, undefined, await loadOidcProvider())
+  expect(keys?.map(({ kid }) => kid)).toEqual([second.kid, first.kid])
+  await expect(keys?.[1]?.sign(DATA)).rejects.toThrow('a retiring key does not sign')
 })
