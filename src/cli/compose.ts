@@ -35,6 +35,7 @@ import { watchStore } from './watch-store.ts'
 import { blockListOf, listenerOf } from './listener.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
 import { openProxyRevocations } from './proxy-revocations.ts'
+import { openProxySenders } from './proxy-senders.ts'
 
 const SECONDS_PER_DAY = 86_400
 
@@ -202,9 +203,15 @@ export async function startProxy(
   })
   const verify = createTokenVerifier(
     jwks,
-    { issuer: issuer.url, audience: proxy.url, clockSkewSeconds: proxy.clockSkewSeconds },
+    {
+      issuer: issuer.url,
+      audience: proxy.url,
+      clockSkewSeconds: proxy.clockSkewSeconds,
+      senderConstrained: 'checked_by_caller',
+    },
     clock,
   )
+  const senders = await openProxySenders(config, { log, clock })
   const revocations = await openProxyRevocations(config, { log, clock }, inProcess)
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
   const handle = createProxy({
@@ -214,7 +221,13 @@ export async function startProxy(
     maxBodyBytes: proxy.maxBodyBytes,
     idleTimeoutSeconds: proxy.idleTimeoutSeconds,
     upstreamApiKey: proxy.upstreamApiKey,
-    authenticate: createAuthenticator(verify, jwks, clock),
+    authenticate: createAuthenticator({
+      verify,
+      requireRightSender: senders.requireRightSender,
+      keys: jwks,
+      clock,
+    }),
+    trustedProxies: blockListOf(config.trustedProxies),
     revocations: revocations.guard,
     upstreams,
     metrics: createProxyMetrics(registry, { jwks, upstreams, revocations: revocations.guard }),
@@ -252,6 +265,7 @@ export async function startProxy(
       await running.close(drainSeconds)
       await upstreams.close()
       await revocations.close()
+      await senders.close()
     },
   }
 }

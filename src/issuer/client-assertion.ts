@@ -2,14 +2,13 @@ import { createHash } from 'node:crypto'
 import type Provider from 'oidc-provider'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import { z } from 'zod'
-import { ConflictError, type Store } from '../store/store.ts'
+import type { Store } from '../store/store.ts'
+import { createUseOnce } from '../store/use-once.ts'
 import { refuse } from './client-authentication.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 
 /** How far ahead an assertion may expire: it is kept until then, so that it is not used again. */
 const MAX_LIFETIME_SECONDS = 600
-
-const USED_ASSERTIONS = { name: 'used-assertions', layout: 'scattered' } as const
 
 /**
  * What oidc-provider leaves open about the claims of a client assertion (RFC 7523 §3): the audience is the issuer and
@@ -44,21 +43,14 @@ export function rememberAssertions(
   store: Store,
   { Provider, errors }: OidcProvider,
 ): void {
+  const isNew = createUseOnce(store, 'used-assertions')
   Object.assign(provider.ReplayDetection, {
     async unique(client: string, jti: string, exp: number): Promise<boolean> {
       const id = createHash('sha256')
         .update(JSON.stringify([client, jti]))
         .digest('base64url')
       const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000))
-      try {
-        await store.commit(USED_ASSERTIONS, [
-          { kind: 'put', id, value: true, expect: 'absent', lifetime: { ttlSeconds } },
-        ])
-        return true
-      } catch (error) {
-        if (error instanceof ConflictError) return false
-        return refuse(error, Provider.ctx, errors)
-      }
+      return isNew(id, ttlSeconds).catch((error: unknown) => refuse(error, Provider.ctx, errors))
     },
   })
 }

@@ -2,6 +2,7 @@ import { AuthError } from '../kernel/errors.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { KeySource } from '../tokens/remote-jwks.ts'
+import type { Presentation, SenderCheck } from '../tokens/sender.ts'
 import { createVerifiedTokenCache } from '../tokens/verified-token-cache.ts'
 import type { TokenVerifier } from '../tokens/verify.ts'
 import { identityHeaders } from './identity-headers.ts'
@@ -9,20 +10,33 @@ import { identityHeaders } from './identity-headers.ts'
 /** A caller whose token is good, with the headers that tell the model server who it is. */
 export type Caller = { token: AccessToken; identityHeaders: readonly string[] }
 
-export type Authenticator = (authorization: string | undefined) => Caller | Promise<Caller>
+/** What a request shows of its sender, from which everything about the caller is found out. */
+export type Credentials = Omit<Presentation, 'scheme' | 'accessToken'> & {
+  authorization: string | undefined
+}
 
-/** RFC 6750 §2.1; the scheme's case does not matter (RFC 9110 §11.1). */
-const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i
+/** `dpopNonce` is what to answer with in `DPoP-Nonce` (RFC 9449 §9). */
+export type Authenticated = { caller: Caller; dpopNonce?: string | undefined }
+
+export type Authenticator = (credentials: Credentials) => Authenticated | Promise<Authenticated>
+
+export type AuthenticatorOptions = {
+  /** Leaves it to us to require the sender of a bound token. */
+  verify: TokenVerifier
+  requireRightSender: SenderCheck
+  keys: KeySource
+  clock: Clock
+}
+
+/** RFC 6750 §2.1, RFC 9449 §7.1; the scheme's case does not matter (RFC 9110 §11.1). */
+const CREDENTIALS = /^(?:(bearer)|dpop) +([A-Za-z0-9._~+/-]+=*)$/i
 
 /**
- * Finds out who calls from the Authorization header alone. An AuthError when there are no credentials or they are not
- * good. A token that was verified before and whose key is still published costs one hash.
+ * Finds out who calls. An AuthError when there are no credentials or they are not good. A bearer token that was verified
+ * before and whose key is still published costs one hash; of a bound one, the sender is required each time.
  */
-export function createAuthenticator(
-  verify: TokenVerifier,
-  keys: KeySource,
-  clock: Clock,
-): Authenticator {
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const { verify, requireRightSender, keys, clock } = options
   const verified = createVerifiedTokenCache<Caller>(clock)
 
   async function verifyAndRemember(rawToken: string): Promise<Caller> {
@@ -32,15 +46,34 @@ export function createAuthenticator(
     return caller
   }
 
-  return function authenticate(authorization) {
-    const rawToken = bearerToken(authorization)
-    const known = verified.get(rawToken)
-    if (known !== undefined && keys.find(known.token.kid) !== undefined) return known
-    return verifyAndRemember(rawToken)
+  async function authenticateSender(
+    known: Caller | undefined,
+    presentation: Presentation,
+  ): Promise<Authenticated> {
+    const caller = known ?? (await verifyAndRemember(presentation.accessToken))
+    return {
+      caller,
+      dpopNonce: await requireRightSender(caller.token.confirmation, presentation),
+    }
+  }
+
+  return function authenticate(credentials) {
+    const { scheme, accessToken } = parseAuthorization(credentials.authorization)
+    const remembered = verified.get(accessToken)
+    const known =
+      remembered !== undefined && keys.find(remembered.token.kid) !== undefined
+        ? remembered
+        : undefined
+    if (known !== undefined && scheme === 'Bearer' && known.token.confirmation === undefined) {
+      return { caller: known }
+    }
+    return authenticateSender(known, { ...credentials, scheme, accessToken })
   }
 }
 
-function bearerToken(authorization: string | undefined): string {
+function parseAuthorization(
+  authorization: string | undefined,
+): Pick<Presentation, 'scheme' | 'accessToken'> {
   if (authorization === undefined) {
     throw new AuthError(
       'authentication_required',
@@ -50,14 +83,16 @@ function bearerToken(authorization: string | undefined): string {
       },
     )
   }
-  const token = BEARER.exec(authorization)?.[1]
-  if (token !== undefined) return token
-  if (/^bearer\b/i.test(authorization)) {
+  const [, bearer, accessToken] = CREDENTIALS.exec(authorization) ?? []
+  if (accessToken !== undefined) {
+    return { scheme: bearer === undefined ? 'DPoP' : 'Bearer', accessToken }
+  }
+  if (/^(?:bearer|dpop)\b/i.test(authorization)) {
     throw new AuthError('invalid_token', 'The Authorization header is malformed.', {
       reason: 'malformed_authorization',
     })
   }
-  throw new AuthError('authentication_required', 'Only Bearer credentials are accepted.', {
+  throw new AuthError('authentication_required', 'Only Bearer and DPoP credentials are accepted.', {
     reason: 'other_scheme',
   })
 }

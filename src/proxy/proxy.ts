@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { RequestListener, ServerResponse } from 'node:http'
+import type { BlockList } from 'node:net'
+import { clientCertificateOf, thumbprintOf } from '../kernel/client-certificate.ts'
 import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
@@ -7,7 +9,7 @@ import { sendProblem } from '../kernel/problem.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from './authorize.ts'
 import { discardRest, openCall, recordCall, type Call } from './call.ts'
-import { bearerChallenge } from './challenge.ts'
+import { challengesOf } from './challenge.ts'
 import { ClientGone, forward } from './forward.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
@@ -28,6 +30,8 @@ export type ProxyOptions = {
   /** Sent upstream as the bearer, if the model server wants one. */
   upstreamApiKey: string | undefined
   authenticate: Authenticator
+  /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
+  trustedProxies: BlockList
   revocations: RevocationGuard
   upstreams: Upstreams
   metrics: ProxyMetrics
@@ -70,7 +74,7 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   call.route = route.path
 
   if (route.scopes !== undefined) {
-    call.caller = await authenticate(proxy, headers)
+    call.caller = await authenticate(proxy, call, headers)
     proxy.revocations.requireNotRevoked(call.caller.token)
     proxy.running.add(call)
     authorize(call.caller.token, route.scopes)
@@ -91,10 +95,26 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   await forward({ res, requestId: call.requestId, idleMs, signal }, upstream, request)
 }
 
-async function authenticate(proxy: ProxyContext, headers: RequestHeaders): Promise<Caller> {
+async function authenticate(
+  proxy: ProxyContext,
+  { req, res, route }: Call,
+  headers: RequestHeaders,
+): Promise<Caller> {
+  const { method = '' } = req
   const startedAtMs = performance.now()
   try {
-    return await proxy.authenticate(headers.authorization)
+    const { caller, dpopNonce } = await proxy.authenticate({
+      authorization: headers.authorization,
+      proof: headers.dpop,
+      method,
+      uri: `${proxy.url}${route}`,
+      certificateThumbprint: () => {
+        const certificate = clientCertificateOf(req, proxy.trustedProxies)
+        return certificate && thumbprintOf(certificate)
+      },
+    })
+    if (dpopNonce !== undefined) res.setHeader('dpop-nonce', dpopNonce)
+    return caller
   } finally {
     proxy.metrics.observeVerification((performance.now() - startedAtMs) / 1000)
   }
@@ -133,7 +153,8 @@ function refuse(proxy: ProxyContext, call: Call, error: unknown): void {
   call.hasBrokenOff = res.headersSent
   if (refusal instanceof AuthError) {
     const metadataUrl = `${proxy.url}${RESOURCE_METADATA_PATH}`
-    res.setHeader('www-authenticate', bearerChallenge(refusal, metadataUrl))
+    const challenges = challengesOf(refusal, req.headers.authorization, metadataUrl)
+    res.setHeader('www-authenticate', challenges)
   }
   // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
   if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')

@@ -2,6 +2,8 @@ import { AppError } from '../kernel/errors.ts'
 
 export type RequestHeaders = {
   authorization: string | undefined
+  /** Several are joined, and are then no proof (RFC 9449 §4.3). */
+  dpop: string | undefined
   /** Bytes of the body; undefined when it is chunked or there is none. */
   contentLength: number | undefined
   isChunked: boolean
@@ -46,6 +48,7 @@ const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeaders {
   const headers: RequestHeaders = {
     authorization: undefined,
+    dpop: undefined,
     contentLength: undefined,
     isChunked: false,
     expectsContinue: false,
@@ -62,6 +65,9 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
       case 'authorization':
         if (headers.authorization !== undefined) throw repeated('Authorization')
         headers.authorization = value
+        continue
+      case 'dpop':
+        headers.dpop = headers.dpop === undefined ? value : `${headers.dpop}, ${value}`
         continue
       case 'host':
         hosts += 1

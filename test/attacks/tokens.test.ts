@@ -152,7 +152,10 @@ describe('RFC 9068 §4: claims', () => {
     ['a scope that is a list', { scope: ['ocr_api_access'] }, 'claim_scope'],
     ['limits that are text', { limits: 'none' }, 'claim_limits'],
     ['a tenant that is a number', { tenant_id: 1 }, 'claim_tenant_id'],
-    ['a binding to a key', { cnf: { jkt: 'x' } }, 'sender_constrained'],
+    ['a binding to a key', { cnf: { jkt: 'x' } }, 'bound_as_bearer'],
+    ['a binding to a certificate', { cnf: { 'x5t#S256': 'x' } }, 'other_certificate'],
+    ['a binding that nobody knows', { cnf: { kid: 'x' } }, 'unknown_confirmation'],
+    ['a binding that is text', { cnf: 'x' }, 'claim_cnf'],
   ])('%s is refused', async (_what, over: Record<string, unknown>, reason) => {
     const iss = over['iss'] === 'SLASH' ? { iss: `${proxy.issuer.url}/` } : {}
     await expectInvalid(await proxy.issuer.sign({ ...over, ...iss }), reason)
@@ -237,8 +240,9 @@ describe('RFC 6750: how the token comes', () => {
   test('no credentials: a challenge without an error, with the resource metadata', async () => {
     const response = await proxy.call()
     expect(response.status).toBe(401)
+    const metadata = `resource_metadata="${proxy.url}/.well-known/oauth-protected-resource"`
     expect(response.headers.get('www-authenticate')).toBe(
-      `Bearer resource_metadata="${proxy.url}/.well-known/oauth-protected-resource"`,
+      `Bearer ${metadata}, DPoP algs="ES256 ES384 ES512 PS256 RS256 Ed25519 EdDSA", ${metadata}`,
     )
     const body = (await response.json()) as Record<string, unknown>
     expect(body).toMatchObject({
@@ -257,7 +261,7 @@ describe('RFC 6750: how the token comes', () => {
     expect([inQuery.status, inBody.status]).toEqual([401, 401])
   })
 
-  test.each(['Basic cm9ib3Q6cm9ib3Q=', 'Token abc', 'DPoP abc'])(
+  test.each(['Basic cm9ib3Q6cm9ib3Q=', 'Token abc', 'DPoPX abc'])(
     '%s is 401 without an error',
     async (value) => {
       const response = await proxy.call(value)
