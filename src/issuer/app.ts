@@ -1,20 +1,16 @@
-import { createHash } from 'node:crypto'
 import type { BlockList } from 'node:net'
 import Koa, { type Context, type Middleware, type Next } from 'koa'
 import { AppError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
-import { publicJwks, type Ring } from '../keys/ring.ts'
-import type { RingSource } from '../keys/ring-source.ts'
 import { callerAddress } from '../kernel/caller-address.ts'
+import { serveJwks, type JwksOptions } from './jwks.ts'
 import type { LiveProvider } from './live-provider.ts'
 
-export type IssuerAppOptions = {
+export type IssuerAppOptions = JwksOptions & {
   issuer: string
   provider: LiveProvider
-  ring: RingSource
-  jwksMaxAgeSeconds: number
   log: Log
   /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
   trustedProxies: BlockList
@@ -66,35 +62,6 @@ function refuseUnknownEndpoints(ctx: Context, next: Next): Promise<void> {
   if (methods.includes(ctx.method)) return next()
   const allow = methods.join(', ')
   throw new AppError('method_not_allowed', `Only ${allow} here.`, { headers: { allow } })
-}
-
-/** The JWK Set with what its readers need to keep it well: an ETag, a max-age, any origin (RFC 9111, RFC 7517 §5). */
-function serveJwks({ ring, jwksMaxAgeSeconds }: IssuerAppOptions): Middleware {
-  let published = publishedOf(ring.current())
-  return async function serveJwkSet(ctx: Context, next: Next) {
-    if (ctx.path !== '/jwks') return next()
-    if (published.ring !== ring.current()) published = publishedOf(ring.current())
-    const { body, etag } = published
-    ctx.set({
-      etag,
-      'cache-control': `public, max-age=${jwksMaxAgeSeconds}`,
-      'access-control-allow-origin': '*',
-    })
-    ctx.type = 'application/jwk-set+json'
-    // Koa's own check gives in to `Cache-Control: no-cache`, which Node's fetch adds to every conditional request.
-    if (hasEtag(ctx.get('if-none-match'), etag)) ctx.status = 304
-    else ctx.body = body
-  }
-}
-
-function publishedOf(ring: Ring) {
-  const body = JSON.stringify(publicJwks(ring))
-  return { ring, body, etag: `"${createHash('sha256').update(body).digest('base64url')}"` }
-}
-
-/** RFC 9110 §13.1.2: any of a list, compared weakly, as a compressing server in between has weakened ours. */
-function hasEtag(ifNoneMatch: string, etag: string): boolean {
-  return ifNoneMatch.split(',').some((each) => ['*', etag, `W/${etag}`].includes(each.trim()))
 }
 
 /** RFC 6749 §2.3: one way of authentication, and never in the address. */

@@ -286,24 +286,14 @@ describe('RFC 8414 metadata', () => {
 })
 
 describe('the JWKS', () => {
-  test('has an ETag, a max-age, no private member, and says 304 to who has it', async () => {
+  test('has a max-age and no private member', async () => {
     const response = await fetch(`${issuer}/jwks`)
-    expect(response.headers.get('cache-control')).toBe('public, max-age=300')
+    expect(response.headers.get('cache-control')).toContain('public, max-age=300')
     expect(response.headers.get('content-type')).toContain('application/jwk-set+json')
     const { keys } = (await response.json()) as { keys: Record<string, unknown>[] }
     expect(keys).toHaveLength(2)
     for (const key of keys)
       expect(Object.keys(key).sort()).toEqual(['alg', 'e', 'kid', 'kty', 'n', 'use'])
-
-    const etag = response.headers.get('etag') ?? ''
-    const again = await fetch(`${issuer}/jwks`, { headers: { 'if-none-match': etag } })
-    expect([again.status, await again.text()]).toEqual([304, ''])
-    const weakened = await fetch(`${issuer}/jwks`, {
-      headers: { 'if-none-match': `"x", W/${etag}` },
-    })
-    expect(weakened.status).toBe(304)
-    const head = await fetch(`${issuer}/jwks`, { method: 'HEAD' })
-    expect([head.status, head.headers.get('etag')]).toEqual([200, etag])
   })
 
   test('begins with the key that signs', async () => {
