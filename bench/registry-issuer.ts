@@ -90,6 +90,7 @@ async function serve(all: Clients): Promise<string> {
     secrets: await loadOrCreateSecrets(folder),
     clients: all,
     store,
+    clock: systemClock,
     resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
     defaultResource: RESOURCE,
     accessTokenTtlSeconds: 900,

@@ -81,6 +81,7 @@ export async function startIssuer(
     secrets,
     clients: registry.clients,
     store,
+    clock,
     resources: resourcesOf(config),
     defaultResource: proxy.url,
     accessTokenTtlSeconds: tokens.accessTtlSeconds,

@@ -1,5 +1,6 @@
 import type Provider from 'oidc-provider'
 import type { Client, Configuration } from 'oidc-provider'
+import type { Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import type { KeyHome } from '../keys/key-home.ts'
@@ -11,6 +12,8 @@ import { createAdapterFactory } from './adapter.ts'
 import { rememberAssertions, requireStrictAssertion } from './client-assertion.ts'
 import { authenticateByRegistry } from './client-authentication.ts'
 import { OWN_CLIENT_MEMBERS } from './client-metadata.ts'
+import { createGrants } from './grants.ts'
+import { createHiddenValues } from './hidden-values.ts'
 import { publishOnlyWhatIsServed } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
@@ -24,8 +27,9 @@ export type ProviderOptions = {
   /** Where the ring's keys sign whose private halves are not in the ring. */
   keyHome?: KeyHome | undefined
   clients: Clients
-  /** Where used client assertions are remembered. */
+  /** Where sessions, codes and refresh tokens are kept, and used client assertions remembered. */
   store: Store
+  clock: Clock
   resources: Resources
   /** The resource of a request that names none (RFC 8707 §2). */
   defaultResource: string
@@ -38,11 +42,15 @@ export type ProviderOptions = {
 export async function createProvider(ring: Ring, options: ProviderOptions): Promise<Provider> {
   const oidc = await loadOidcProvider()
   const { Provider, errors } = oidc
-  const { issuer, clients, resources, defaultResource, accessTokenTtlSeconds } = options
+  const { issuer, clients, store, clock, resources, defaultResource } = options
+  const { secrets, accessTokenTtlSeconds } = options
+  const hidden = createHiddenValues(secrets.storedTokenKey)
+  const grants = createGrants({ store, clock, hidden })
+  const { refreshKey } = secrets
   const configuration: Configuration = {
-    adapter: createAdapterFactory(clients),
+    adapter: createAdapterFactory({ clients, store, clock, hidden, grants, refreshKey, oidc }),
     jwks: { keys: signingKeysOf(ring, options.keyHome, oidc) },
-    cookies: { keys: [options.secrets.cookieKey.toString('base64url')] },
+    cookies: { keys: [secrets.cookieKey.toString('base64url')] },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
     enabledJWA: { clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGORITHMS] },
     assertJwtClientAuthClaimsAndHeader: requireStrictAssertion(issuer, oidc),
@@ -70,7 +78,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   // The issuer is pinned into these headers before a request gets here; see app.ts.
   provider.proxy = true
   authenticateByRegistry(provider, { clients, oidc })
-  rememberAssertions(provider, options.store, oidc)
+  rememberAssertions(provider, store, oidc)
   provider.use(publishOnlyWhatIsServed)
   recordTokenRequests(provider, options.log, options.metrics)
   return provider

@@ -15,6 +15,8 @@ export type InstallationSecrets = {
   dpopNonceKey: Buffer
   /** From which a refresh token's successor is derived. */
   refreshKey: Buffer
+  /** Hides what the store keeps of sessions, codes and tokens from whoever can read it. */
+  storedTokenKey: Buffer
 }
 
 /** The secrets kept in `secrets.json` of that folder (0600), made on the first start. A ConfigError when it is damaged. */
@@ -39,6 +41,7 @@ function deriveSecrets(master: Buffer): InstallationSecrets {
     cookieKey: derive('cookies'),
     dpopNonceKey: derive('dpop nonces'),
     refreshKey: derive('refresh tokens'),
+    storedTokenKey: derive('stored tokens'),
   }
 }
 

@@ -1,0 +1,20 @@
+import { createHmac } from 'node:crypto'
+
+/** How long a client may ask again that has not received the answer. */
+const RETRY_WINDOW_SECONDS = 10
+
+/**
+ * The refresh token that follows: whoever holds the predecessor is given the very same one again, and nobody else can
+ * tell it from a random one. 256 bits.
+ */
+export function successorOf(refreshKey: Buffer, refreshToken: string): string {
+  return createHmac('sha256', refreshKey).update(refreshToken).digest('base64url')
+}
+
+/** A refresh token that was used, as far as it matters for using it again. Times in seconds since the epoch. */
+export type UsedRefreshToken = { consumedAt: number; isSuccessorUsed: boolean }
+
+/** Whether its use is a lost answer being asked for again, rather than the use of a stolen token. */
+export function isRetry({ consumedAt, isSuccessorUsed }: UsedRefreshToken, now: number): boolean {
+  return now <= consumedAt + RETRY_WINDOW_SECONDS && !isSuccessorUsed
+}
