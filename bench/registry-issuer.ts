@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createIssuerApp } from '../src/issuer/app.ts'
 import { createLiveProvider } from '../src/issuer/live-provider.ts'
 import { createIssuerMetrics } from '../src/issuer/metrics.ts'
+import { mutualTls } from '../src/issuer/mutual-tls.ts'
 import { createProvider } from '../src/issuer/provider.ts'
 import { systemClock } from '../src/kernel/clock.ts'
 import { createLog } from '../src/kernel/log.ts'
@@ -94,6 +95,8 @@ async function serve(all: Clients): Promise<string> {
     resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
     defaultResource: RESOURCE,
     accessTokenTtlSeconds: 900,
+    mutualTls: mutualTls({ trustedProxies: new BlockList(), clientCa: undefined, clock: Date.now }),
+    fetchClientJwks: () => Promise.reject(new Error('nobody asks for keys')),
     log,
     metrics: createIssuerMetrics(createMetricsRegistry()),
   }

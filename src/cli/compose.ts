@@ -2,13 +2,15 @@ import { ADMIN_SCOPES, adminResourceOf } from '../admin/admin-scopes.ts'
 import { createAdminApp } from '../admin/app.ts'
 import type { Config } from '../config/schema.ts'
 import { createIssuerApp } from '../issuer/app.ts'
+import { createClientJwksFetch } from '../issuer/client-jwks.ts'
 import { createIssuerMetrics } from '../issuer/metrics.ts'
 import { createLiveProvider } from '../issuer/live-provider.ts'
+import { mutualTls } from '../issuer/mutual-tls.ts'
 import { createProvider } from '../issuer/provider.ts'
 import type { Resources } from '../issuer/resources.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
-import { parseListenAddress } from '../kernel/listen-address.ts'
+import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
@@ -32,7 +34,7 @@ import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
-import { blockListOf, listenerOf } from './listener.ts'
+import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
 import { openProxyRevocations } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
@@ -85,6 +87,16 @@ export async function startIssuer(
     resources: resourcesOf(config),
     defaultResource: proxy.url,
     accessTokenTtlSeconds: tokens.accessTtlSeconds,
+    mutualTls: mutualTls({
+      trustedProxies: blockListOf(config.trustedProxies),
+      clientCa: clientCaOf(config, 'issuer'),
+      clock,
+    }),
+    fetchClientJwks: createClientJwksFetch({
+      allowsLoopback: isLoopbackHost(new URL(issuer.url).hostname),
+      clock,
+      log,
+    }),
     log,
     metrics: createIssuerMetrics(metrics),
   }

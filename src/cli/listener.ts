@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
@@ -6,24 +7,38 @@ import { ConfigError } from '../kernel/errors.ts'
 import type { HttpServerOptions } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 
+type Role = 'issuer' | 'admin' | 'proxy'
 type Listener = Pick<HttpServerOptions, 'listen' | 'tls' | 'terminators'>
 
 /**
  * How a role listens: natively on TLS, behind named terminators, or in the clear on loopback alone. A ConfigError names
  * the setting whose file cannot be read or used.
  */
-export function listenerOf(config: Config, role: 'issuer' | 'admin' | 'proxy'): Listener {
+export function listenerOf(config: Config, role: Role): Listener {
   const { listen: address, tls } = config[role]
   const listen = parseListenAddress(address)
   if (tls.cert !== undefined && tls.key !== undefined) {
     const cert = readPem(`${role}.tls.cert`, tls.cert)
     const key = readPem(`${role}.tls.key`, tls.key)
     requirePair(role, { cert, key })
-    return { listen, tls: { cert, key } }
+    return { listen, tls: { cert, key, clientCa: clientCaOf(config, role) } }
   }
   return isLoopbackHost(listen.host)
     ? { listen }
     : { listen, terminators: blockListOf(config.trustedProxies) }
+}
+
+/** The authorities of client certificates, in PEM. A ConfigError when there is none in the file. */
+export function clientCaOf(config: Config, role: Role): string | undefined {
+  const { clientCa: path } = config[role].tls
+  if (path === undefined) return undefined
+  const pem = readPem(`${role}.tls.clientCa`, path)
+  try {
+    void new X509Certificate(pem)
+    return pem
+  } catch {
+    throw new ConfigError([`${role}.tls.clientCa: ${path} has no PEM certificate`])
+  }
 }
 
 function readPem(setting: string, path: string): string {

@@ -54,12 +54,10 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
 function unavailable(config: Config): string[] {
-  const { issuer, admin, proxy, keys, limits } = config
+  const { admin, proxy, keys, limits } = config
   const asked = {
     'keys.encryptionKey': keys.encryptionKey !== undefined,
-    'issuer.tls.clientCa': issuer.tls.clientCa !== undefined,
     'admin.tls.clientCa': admin.tls.clientCa !== undefined,
-    'proxy.tls.clientCa': proxy.tls.clientCa !== undefined,
     'proxy.forwardAuth': proxy.forwardAuth,
     'proxy.cors.origins': proxy.cors.origins.length > 0,
     'proxy.workers': proxy.workers > 1,

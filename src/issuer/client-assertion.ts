@@ -4,6 +4,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider'
 import { z } from 'zod'
 import type { Store } from '../store/store.ts'
 import { createUseOnce } from '../store/use-once.ts'
+import { inspectToken } from '../tokens/inspect.ts'
 import { refuse } from './client-authentication.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 
@@ -34,8 +35,11 @@ export function requireStrictAssertion(issuer: string, { errors }: OidcProvider)
   }
 }
 
+/** How far ahead of our clock oidc-provider takes DPoP proofs, which it asks us to remember as if they were made now. */
+const PROOF_LEAD_SECONDS = 300
+
 /**
- * Lets each assertion count once, on every issuer of the same store: oidc-provider would look first and write then, so
+ * Lets each assertion and each DPoP proof (RFC 9449 §11.1) count once, on every issuer of the same store: oidc-provider would look first and write then, so
  * that two at the same time both pass.
  */
 export function rememberAssertions(
@@ -49,8 +53,23 @@ export function rememberAssertions(
       const id = createHash('sha256')
         .update(JSON.stringify([client, jti]))
         .digest('base64url')
-      const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000))
-      return isNew(id, ttlSeconds).catch((error: unknown) => refuse(error, Provider.ctx, errors))
+      const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000)) + PROOF_LEAD_SECONDS
+      const isUnique = await isNew(id, ttlSeconds).catch((error: unknown) =>
+        refuse(error, Provider.ctx, errors),
+      )
+      if (!isUnique && isProofWith(jti, Provider.ctx)) {
+        // oidc-provider would call it an invalid grant.
+        throw new errors.InvalidDpopProof('the DPoP proof was used before')
+      }
+      return isUnique
     },
   })
+}
+
+function isProofWith(jti: string, ctx: KoaContextWithOIDC | undefined): boolean {
+  try {
+    return inspectToken(ctx?.get('dpop') ?? '').payload['jti'] === jti
+  } catch {
+    return false
+  }
 }

@@ -6,8 +6,10 @@ import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import type { KeyHome } from '../keys/key-home.ts'
 import type { Ring } from '../keys/ring.ts'
 import { CLIENT_ASSERTION_ALGORITHMS } from '../registry/client-keys.ts'
+import { clientAuthMethodSchema } from '../registry/client-metadata.ts'
 import type { Clients } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
+import { DPOP_ALGORITHMS } from '../tokens/dpop-proof.ts'
 import { createAdapterFactory } from './adapter.ts'
 import { rememberAssertions, requireStrictAssertion } from './client-assertion.ts'
 import { authenticateByRegistry } from './client-authentication.ts'
@@ -16,6 +18,7 @@ import { createGrants } from './grants.ts'
 import { createHiddenValues } from './hidden-values.ts'
 import { publishOnlyWhatIsServed } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
+import type { MutualTls } from './mutual-tls.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
 import { resourceServerOf, type Resources } from './resources.ts'
 import { signingKeysOf } from './signing-keys.ts'
@@ -34,6 +37,9 @@ export type ProviderOptions = {
   /** The resource of a request that names none (RFC 8707 §2). */
   defaultResource: string
   accessTokenTtlSeconds: number
+  mutualTls: MutualTls
+  /** How the `jwks_uri` of clients are read. */
+  fetchClientJwks: NonNullable<Configuration['fetch']>
   log: Log
   metrics: IssuerMetrics
 }
@@ -51,8 +57,12 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
     adapter: createAdapterFactory({ clients, store, clock, hidden, grants, refreshKey, oidc }),
     jwks: { keys: signingKeysOf(ring, options.keyHome, oidc) },
     cookies: { keys: [secrets.cookieKey.toString('base64url')] },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
-    enabledJWA: { clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGORITHMS] },
+    clientAuthMethods: [...clientAuthMethodSchema.options],
+    enabledJWA: {
+      clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGORITHMS],
+      dPoPSigningAlgValues: [...DPOP_ALGORITHMS],
+    },
+    fetch: options.fetchClientJwks,
     assertJwtClientAuthClaimsAndHeader: requireStrictAssertion(issuer, oidc),
     responseTypes: ['code'],
     scopes: [...new Set(Object.values(resources).flatMap(({ scopes }) => scopes))],
@@ -63,7 +73,9 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
       clientCredentials: { enabled: true },
       externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       devInteractions: { enabled: false },
-      dPoP: { enabled: false },
+      // A nonce is offered, as every issuer of the installation knows it, and not demanded: see docs/adr.
+      dPoP: { enabled: true, nonceSecret: secrets.dpopNonceKey },
+      mTLS: options.mutualTls,
       pushedAuthorizationRequests: { enabled: false },
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },

@@ -18,8 +18,11 @@ export type HttpServerOptions = {
   listen: ListenAddress
   handle: RequestListener
   log: Log
-  /** PEM contents. Without it the listener speaks plain HTTP. */
-  tls?: { cert: string; key: string } | undefined
+  /**
+   * PEM contents. Without it the listener speaks plain HTTP. With `clientCa` callers are asked for a certificate, and need not
+   * have one: what it is worth is for the handler to find out.
+   */
+  tls?: { cert: string; key: string; clientCa?: string | undefined } | undefined
   /** Addresses of TLS terminators: only they may connect, and only with `X-Forwarded-Proto: https`. */
   terminators?: BlockList | undefined
   /** By whom `100 Continue` is sent: at once, or by the handler when it wants the body. */
@@ -82,7 +85,12 @@ function createListener(options: HttpServerOptions): Server {
   })
   const server = options.tls
     ? createTlsServer(
-        { ...http, ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: http.headersTimeout },
+        {
+          ...http,
+          ...tlsOptionsOf(options.tls),
+          minVersion: 'TLSv1.2',
+          handshakeTimeout: http.headersTimeout,
+        },
         handle,
       )
     : createServer(http, handle)
@@ -98,6 +106,11 @@ function createListener(options: HttpServerOptions): Server {
   )
   guard.watch(server)
   return server
+}
+
+function tlsOptionsOf({ cert, key, clientCa }: NonNullable<HttpServerOptions['tls']>) {
+  if (clientCa === undefined) return { cert, key }
+  return { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false }
 }
 
 /** What no handler should see: HTTP/1.1 names its host (RFC 9112 §3.2), and a terminator says that it had TLS. */

@@ -43,8 +43,8 @@ export const clientMembers = {
   redirect_uris: z.array(uri(MUST_BE_HTTPS)).max(50),
   post_logout_redirect_uris: z.array(uri(MUST_BE_HTTPS)).max(50),
   require_pushed_authorization_requests: z.boolean(),
-  dpop_bound_access_tokens: notYet(),
-  tls_client_certificate_bound_access_tokens: notYet(),
+  dpop_bound_access_tokens: z.boolean(),
+  tls_client_certificate_bound_access_tokens: z.boolean(),
   client_credentials_refresh: z.boolean(),
 }
 
@@ -60,11 +60,6 @@ export const optionalClientMembers = {
   resources: z.array(resource).min(1).max(50),
   limits: limitSetSchema,
   subject_limits: limitSetSchema,
-}
-
-/** A protection that this version does not have must not be promised. */
-function notYet() {
-  return z.boolean().refine((isWanted) => !isWanted, 'is not available in this version')
 }
 
 /** RFC 9700 §2.1: what travels over such a URL must not be readable on the way. */

@@ -37,6 +37,14 @@ function brokenKeyRules(client: ClientSettings): BrokenRule[] {
       'jwks',
       `needs a key for one of ${CLIENT_ASSERTION_ALGORITHMS.join(', ')}`,
     ],
+    // RFC 8705 §2.2.2
+    [
+      method === 'self_signed_tls_client_auth' &&
+        jwks !== undefined &&
+        !jwks.keys.some(({ x5c }) => Array.isArray(x5c) && x5c.length > 0),
+      'jwks',
+      'needs a key with its certificate (x5c)',
+    ],
     // RFC 8705 §2.1.2
     [
       method === 'tls_client_auth' && subjects.length !== 1,

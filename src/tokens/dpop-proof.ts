@@ -9,7 +9,15 @@ import type { ReplayMemory } from './replay-memory.ts'
 import { normaliseTargetUri } from './target-uri.ts'
 
 /** What proofs may be signed with: asymmetric algorithms alone. */
-export const DPOP_ALGORITHMS = ['ES256', 'ES384', 'ES512', 'PS256', 'RS256', 'Ed25519', 'EdDSA']
+export const DPOP_ALGORITHMS = [
+  'ES256',
+  'ES384',
+  'ES512',
+  'PS256',
+  'RS256',
+  'Ed25519',
+  'EdDSA',
+] as const
 
 /** What a proof was sent with. */
 export type ProvenRequest = {
@@ -113,7 +121,7 @@ function parseProof(proof: string | undefined): CompactJws {
   if (typeof typ !== 'string' || !/^(application\/)?dpop\+jwt$/i.test(typ)) {
     throw refusal('is not of the type dpop+jwt', 'dpop_typ')
   }
-  if (typeof alg !== 'string' || !DPOP_ALGORITHMS.includes(alg)) {
+  if (!DPOP_ALGORITHMS.some((accepted) => accepted === alg)) {
     throw refusal('is signed with an algorithm that is not accepted', 'dpop_alg')
   }
   if (crit !== undefined || b64 !== undefined) {
@@ -153,7 +161,7 @@ function keyOf({ header: { jwk } }: CompactJws): Record<string, unknown> {
 /** 6: by the key in the proof itself. */
 async function verifySignature(proof = ''): Promise<void> {
   try {
-    await compactVerify(proof, EmbeddedJWK, { algorithms: DPOP_ALGORITHMS })
+    await compactVerify(proof, EmbeddedJWK, { algorithms: [...DPOP_ALGORITHMS] })
   } catch {
     throw refusal('is not signed by the key in it', 'dpop_signature')
   }

@@ -165,11 +165,6 @@ describe('power over this API', () => {
     ).toBe(200)
   })
 
-  test('and a binding that no token of this version would have are refused', async () => {
-    const body = { dpop_bound_access_tokens: true }
-    expect((await admin.send('POST', 'clients', { body })).status).toBe(400)
-  })
-
   test('is not handed out by who does not have it', async () => {
     const body = { scope: 'ocr_api_access admin:keys' }
     expect(await admin.send('POST', 'clients', { body, claims })).toMatchObject({

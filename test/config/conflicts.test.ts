@@ -97,9 +97,7 @@ describe('what this version does not have', () => {
 
   test.each([
     ['keys.encryptionKey', { keys: { encryptionKey: 'a2V5' } }],
-    ['issuer.tls.clientCa', { issuer: { tls } }],
     ['admin.tls.clientCa', { admin: { tls } }],
-    ['proxy.tls.clientCa', { proxy: { tls } }],
     ['proxy.forwardAuth', { proxy: { forwardAuth: true } }],
     ['proxy.cors.origins', { proxy: { cors: { origins: ['https://a.example'] } } }],
     ['proxy.workers', { proxy: { workers: 2 } }],

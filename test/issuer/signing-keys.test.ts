@@ -1,9 +1,11 @@
 import { createLocalJWKSet, jwtVerify } from 'jose'
 import { createServer } from 'node:http'
+import { BlockList } from 'node:net'
 import { createPublicKey, randomBytes, verify } from 'node:crypto'
 import { afterAll, expect, test } from 'vitest'
 import { createIssuerMetrics } from '../../src/issuer/metrics.ts'
 import { loadOidcProvider } from '../../src/issuer/oidc-provider.ts'
+import { mutualTls } from '../../src/issuer/mutual-tls.ts'
 import { createProvider } from '../../src/issuer/provider.ts'
 import { signingKeysOf } from '../../src/issuer/signing-keys.ts'
 import { createLog } from '../../src/kernel/log.ts'
@@ -44,6 +46,8 @@ async function requestToken(ring: Ring, keyHome?: KeyHome) {
     resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
     defaultResource: RESOURCE,
     accessTokenTtlSeconds: 900,
+    mutualTls: mutualTls({ trustedProxies: new BlockList(), clientCa: undefined, clock: Date.now }),
+    fetchClientJwks: () => Promise.reject(new Error('nobody asks for keys')),
     log: createLog('silent'),
     metrics: createIssuerMetrics(createMetricsRegistry()),
     keyHome,
