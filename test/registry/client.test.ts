@@ -49,7 +49,10 @@ describe('a client may have', () => {
     ['a key for something else beside one to sign with', byJwt(P_384, ED25519)],
     [
       'a certificate on a larger curve',
-      { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: [P_384] } },
+      {
+        token_endpoint_auth_method: 'self_signed_tls_client_auth',
+        jwks: { keys: [{ ...P_384, x5c: ['MIIB'] }] },
+      },
     ],
     [
       'a certificate',
@@ -105,6 +108,11 @@ describe('a client may not have', () => {
     ['the alg of another kind of key', byJwt({ ...RSA_2048, alg: 'ES256' }), 'jwks.keys.0'],
     ['an alg of no key', byJwt({ ...RSA_2048, alg: 'none' }), 'jwks.keys.0'],
     ['a symmetric alg', byJwt({ ...RSA_2048, alg: 'HS256' }), 'jwks.keys.0'],
+    [
+      'a certificate of its own that is not there',
+      { token_endpoint_auth_method: 'self_signed_tls_client_auth', jwks: { keys: [P_256] } },
+      'jwks',
+    ],
     ['only a key that the issuer takes no signature of', byJwt(P_384), 'jwks'],
     ['only a key to encrypt with', byJwt({ ...RSA_2048, use: 'enc' }), 'jwks'],
     [
