@@ -257,11 +257,16 @@ describe('RFC 8414 metadata', () => {
           'client_secret_basic',
           'client_secret_post',
           'private_key_jwt',
+          'tls_client_auth',
+          'self_signed_tls_client_auth',
+          'none',
         ],
         scopes_supported: expect.arrayContaining(['ocr_api_access', 'admin:read']),
       })
       expect(metadata).not.toHaveProperty('authorization_endpoint')
-      expect(JSON.stringify(metadata)).not.toContain('none')
+      const algorithms = Object.entries(metadata).filter(([name]) => name.includes('_alg_values_'))
+      expect(algorithms.length).toBeGreaterThan(0)
+      expect(JSON.stringify(algorithms)).not.toContain('none')
     },
   )
 
