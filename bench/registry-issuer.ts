@@ -106,6 +106,7 @@ async function serve(all: Clients): Promise<string> {
     log,
   })
   const app = createIssuerApp({
+    ownRoutes: [],
     issuer,
     provider,
     ring,

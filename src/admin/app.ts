@@ -6,16 +6,17 @@ import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log, LogFields } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
+import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
+import { bearerChallenge } from '../tokens/bearer.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
-import { adminChallenge, createAdminAuthenticator } from './admin-authentication.ts'
+import { createAdminAuthenticator } from './admin-authentication.ts'
 import { createAdminEndpoints, type AdminEndpointsOptions } from './admin-endpoints.ts'
 import { ADMIN_SCOPES, adminResourceOf, requireScope } from './admin-scopes.ts'
 import type { Answer, Endpoint } from './endpoint.ts'
 import { createOpenApiDocument } from './openapi.ts'
 import { markOf } from './repeated-requests.ts'
 import { entityTag, parseIfMatch, parseQuery, readJsonBody } from './request-input.ts'
-import { createRingKeys } from './ring-keys.ts'
 import { createRouteTable } from './route-table.ts'
 
 export type AdminAppOptions = AdminEndpointsOptions & {
@@ -140,7 +141,7 @@ function refuse(ctx: Context, { thrown, entry, isSecure }: Refusal): void {
   ctx.status = error.status
   ctx.set({ ...error.headers })
   if (error instanceof AuthError) {
-    ctx.set('www-authenticate', adminChallenge(error, metadataUrlFor(ctx, isSecure)))
+    ctx.set('www-authenticate', bearerChallenge(error, metadataUrlFor(ctx, isSecure)))
   }
   ctx.body = JSON.stringify(toProblem(error, String(entry.request_id)))
   ctx.type = 'application/problem+json'

@@ -8,6 +8,12 @@ import { createLiveProvider } from '../issuer/live-provider.ts'
 import { mutualTls } from '../issuer/mutual-tls.ts'
 import { createProvider } from '../issuer/provider.ts'
 import type { Resources } from '../issuer/resources.ts'
+import {
+  createRevocationFeed,
+  REVOCATIONS_SCOPE,
+  type RevocationFeed,
+} from '../issuer/revocation-feed.ts'
+import { createTokenAuthenticator } from '../issuer/token-authentication.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
@@ -19,6 +25,7 @@ import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
 import { generateSigningKey } from '../keys/ring-file.ts'
 import { openRingFolder } from '../keys/ring-folder.ts'
+import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RingSource } from '../keys/ring-source.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
@@ -40,6 +47,8 @@ import { openProxyRevocations } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
 
 const SECONDS_PER_DAY = 86_400
+/** For tokens that are used at the issuer itself. */
+const CLOCK_SKEW_SECONDS = 30
 
 /** A role that serves; closing it lets running requests finish. */
 export type Running = { close: (drainSeconds: number) => Promise<void> }
@@ -51,6 +60,7 @@ function resourcesOf({ resources, proxy, issuer }: Config): Resources {
   return {
     ...(resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } }),
     [adminResourceOf(issuer.url)]: { scopes: ADMIN_SCOPES },
+    [issuer.url]: { scopes: [REVOCATIONS_SCOPE] },
   }
 }
 
@@ -106,6 +116,7 @@ export async function startIssuer(
     log,
   })
   begun.defer(provider.close)
+  const feed = startRevocationFeed(config, { ring, revocations }, { log, clock })
   const app = createIssuerApp({
     issuer: issuer.url,
     provider,
@@ -113,6 +124,7 @@ export async function startIssuer(
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
     log,
     trustedProxies: blockListOf(config.trustedProxies),
+    ownRoutes: [feed.route],
   })
   const storeCheck = watchStore(store)
   begun.defer(storeCheck.stop)
@@ -153,6 +165,7 @@ export async function startIssuer(
     registry,
     revocations,
     async close(drainSeconds) {
+      feed.close()
       await running.close(drainSeconds)
       storeCheck.stop()
       stopRotation()
@@ -162,6 +175,24 @@ export async function startIssuer(
       await closeRegistry()
     },
   }
+}
+
+/** The revocation log for proxies that share no Redis with the issuer. */
+function startRevocationFeed(
+  config: Config,
+  { ring, revocations }: Pick<AdminParts, 'ring' | 'revocations'>,
+  { log, clock }: Surroundings,
+): RevocationFeed {
+  const { url } = config.issuer
+  const policy = { issuer: url, audience: url, clockSkewSeconds: CLOCK_SKEW_SECONDS }
+  const verify = createTokenVerifier(createRingKeys(ring.current), policy, clock)
+  const guard = createRevocationGuard(revocations, { ...config.revocations, log })
+  return createRevocationFeed({
+    live: revocations,
+    authenticate: createTokenAuthenticator(verify, guard),
+    clock,
+    log,
+  })
 }
 
 type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {

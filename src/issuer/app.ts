@@ -1,12 +1,14 @@
 import type { BlockList } from 'node:net'
 import Koa, { type Context, type Middleware, type Next } from 'koa'
-import { AppError, toAppError } from '../kernel/errors.ts'
+import { AppError, AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import { callerAddress } from '../kernel/caller-address.ts'
+import { bearerChallenge } from '../tokens/bearer.ts'
 import { serveJwks, type JwksOptions } from './jwks.ts'
 import type { LiveProvider } from './live-provider.ts'
+import type { OwnRoute } from './own-route.ts'
 
 export type IssuerAppOptions = JwksOptions & {
   issuer: string
@@ -14,6 +16,7 @@ export type IssuerAppOptions = JwksOptions & {
   log: Log
   /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
   trustedProxies: BlockList
+  ownRoutes: readonly OwnRoute[]
 }
 
 /** What is served, and by which methods; everything else is 404 or 405 before oidc-provider sees it. */
@@ -30,6 +33,7 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   const app = new Koa()
   app.silent = true
   app.use(answerWithProblems(options.log))
+  app.use(serveOwnRoutes(options.ownRoutes))
   app.use(refuseUnknownEndpoints)
   app.use(serveJwks(options))
   app.use(refuseAmbiguousCredentials)
@@ -50,16 +54,32 @@ function answerWithProblems(log: Log): Middleware {
       if (error.status >= 500) log.error({ request_id: requestId, err: error }, 'issuer failed')
       ctx.status = error.status
       ctx.set({ 'cache-control': 'no-store', ...error.headers })
+      if (error instanceof AuthError) ctx.set('www-authenticate', bearerChallenge(error))
       ctx.body = JSON.stringify(toProblem(error, requestId))
       ctx.type = 'application/problem+json'
     }
   }
 }
 
+function serveOwnRoutes(routes: readonly OwnRoute[]): Middleware {
+  return async function serveOwnRoute(ctx: Context, next: Next) {
+    const route = routes.find(({ path }) => path === ctx.path)
+    if (route === undefined) return next()
+    requireMethod(ctx, route.methods)
+    await route.serve(ctx.req, ctx.res, String(ctx.state['requestId']))
+    ctx.respond = false
+  }
+}
+
 function refuseUnknownEndpoints(ctx: Context, next: Next): Promise<void> {
   const methods = Object.hasOwn(ENDPOINTS, ctx.path) ? ENDPOINTS[ctx.path] : undefined
   if (methods === undefined) throw new AppError('not_found', 'There is no such endpoint.')
-  if (methods.includes(ctx.method)) return next()
+  requireMethod(ctx, methods)
+  return next()
+}
+
+function requireMethod({ method }: Context, methods: readonly string[]): void {
+  if (methods.includes(method)) return
   const allow = methods.join(', ')
   throw new AppError('method_not_allowed', `Only ${allow} here.`, { headers: { allow } })
 }
