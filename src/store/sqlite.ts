@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../kernel/clock.ts'
 import {
@@ -20,6 +21,9 @@ import {
 } from './store.ts'
 
 export type SqliteStoreOptions = { path: string; clock: Clock }
+
+/** Of listed collections: what is read again with every request is the registry, and it changes seldom. */
+const MAX_REMEMBERED = 10_000
 
 /** More than a commit usually adds, so that a backlog of expired records shrinks. */
 const SWEEP_BATCH = 20
@@ -48,9 +52,11 @@ function createRecords(
   clock: Clock,
 ): Pick<Store, 'get' | 'list' | 'commit'> {
   const select = database.prepare(
-    `select id, version, value from record
+    `select id, version, value, expires_at from record
      where collection = ? and id = ? and (expires_at is null or expires_at > ?)`,
   )
+  // Only this process writes to the file, so what was read stays true until it is written here.
+  const remembered = new LRUCache<string, StoredRecord>({ max: MAX_REMEMBERED })
   // Compared as bytes: 0xff follows every byte that UTF-8 can have after the prefix. `+id` keeps the cursor from being
   // taken for the place where the search begins, which may only be later.
   const selectPage = database.prepare(
@@ -89,6 +95,7 @@ function createRecords(
       for (const change of changes) apply(name, change, version)
       sweep.run(clock())
       database.exec('commit')
+      for (const { id } of changes) remembered.delete(keyOf(name, id))
       return version
     } catch (error) {
       if (database.isTransaction) database.exec('rollback')
@@ -97,11 +104,19 @@ function createRecords(
   }
 
   return {
-    get: async (collection, id) =>
-      translated(() => {
-        const row = isPossibleId(id) ? select.get(storageName(collection), id, clock()) : undefined
-        return row && toRecord(row)
-      }),
+    get: async (collection, id) => {
+      const name = storageName(collection)
+      const known = remembered.get(keyOf(name, id))
+      if (known !== undefined) return known
+      return translated(() => {
+        const row = isPossibleId(id) ? select.get(name, id, clock()) : undefined
+        if (row === undefined) return undefined
+        const record = toRecord(row)
+        const isLasting = collection.layout === 'together' && row['expires_at'] === null
+        if (isLasting) remembered.set(keyOf(name, id), record)
+        return record
+      })
+    },
 
     list: async (collection, { prefix = '', after = '', limit }) =>
       translated(() => {
@@ -116,6 +131,11 @@ function createRecords(
       return translated(() => commitPrepared(collection, prepared))
     },
   }
+}
+
+/** A name has no space in it. */
+function keyOf(name: string, id: string): string {
+  return `${name} ${id}`
 }
 
 function isMet(expect: Expectation, row: Row | undefined): boolean {

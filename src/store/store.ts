@@ -50,8 +50,15 @@ export type ScatteredCollection = { readonly name: string; readonly layout: 'sca
 /** The name has 1 to 200 characters of `A-Z a-z 0-9 . _ ~ / -` and belongs to one layout for good. */
 export type Collection = ListedCollection | ScatteredCollection
 
-/** `version` changes with every put and is never given twice, also after the record was deleted and made anew. */
-export type StoredRecord = { id: string; value: unknown; version: string }
+/**
+ * `version` changes with every put and is never given twice, also after the record was deleted and made anew. The value is
+ * shared with other readers: never change it.
+ */
+export type StoredRecord = {
+  readonly id: string
+  readonly value: unknown
+  readonly version: string
+}
 
 /** What must hold for a commit to take place. */
 export type Expectation = 'absent' | 'any' | { version: string }
