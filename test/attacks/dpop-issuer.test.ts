@@ -1,5 +1,7 @@
 import { exportJWK } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadOrCreateSecrets } from '../../src/keys/installation-secrets.ts'
+import { createDpopNonces } from '../../src/tokens/dpop-nonces.ts'
 import { inspectToken } from '../../src/tokens/inspect.ts'
 import { createDpopClient, type DpopClient } from '../support/dpop-client.ts'
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.ts'
@@ -118,6 +120,12 @@ describe('RFC 9449 §5: a token request with a DPoP proof', () => {
       expect(nonce).not.toBeNull()
       expect((await request(await proofFor({ iat, nonce }))).status).toBe(200)
     }
+    // So that other endpoints of the issuer can take the same one.
+    const { dpopNonceKey } = await loadOrCreateSecrets(gatehouse.config.keys.dir)
+    const nonces = createDpopNonces(() => dpopNonceKey, Date.now)
+    expect(nonces.isAcceptable((await request(await proofFor())).nonce ?? '')).toBe(true)
+    const ours = await request(await proofFor({ nonce: nonces.current() }))
+    expect(ours.status).toBe(200)
     const madeUp = await request(await proofFor({ nonce: 'made-up' }))
     expect(madeUp).toMatchObject({ status: 400, body: { error: 'use_dpop_nonce' } })
   })

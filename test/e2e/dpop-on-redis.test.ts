@@ -1,0 +1,150 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startIssuer, startProxy, type Running, type RunningIssuer } from '../../src/cli/compose.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { createLog } from '../../src/kernel/log.ts'
+import { newClientSchema } from '../../src/registry/client.ts'
+import { createDpopClient, type DpopClient } from '../support/dpop-client.ts'
+import { testConfig } from '../support/gatehouse.ts'
+import { startModelServer, type ModelServer } from '../support/model-server.ts'
+import { hasRedisServer } from '../support/redis-binary.ts'
+import { startRedis, type RedisServers } from '../support/redis-server.ts'
+import { startTestIssuer, type TestIssuer } from '../support/test-issuer.ts'
+
+const around = { log: createLog('silent'), clock: systemClock }
+
+/** The same public address for both of a pair, as behind a load balancer: each listens on a port of its own. */
+async function pairOf(dir: string, redisUrl: string, set: readonly string[] = []) {
+  const one = await testConfig(dir, set)
+  const two = await testConfig(dir, set)
+  const redis = { url: redisUrl }
+  const other: Config = {
+    ...two,
+    redis,
+    issuer: { ...two.issuer, url: one.issuer.url },
+    proxy: { ...two.proxy, url: one.proxy.url },
+  }
+  return [{ ...one, redis }, other] as const
+}
+
+describe.skipIf(!hasRedisServer)('on one Redis', () => {
+  let dir: string
+  let servers: RedisServers
+  let dpop: DpopClient
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'gatehouse-dpop-'))
+    servers = await startRedis()
+    dpop = await createDpopClient()
+  })
+  afterAll(async () => {
+    await servers.stop()
+    await rm(dir, { recursive: true })
+  })
+
+  describe('two issuers', () => {
+    let configs: readonly Config[]
+    let issuers: RunningIssuer[]
+    let basic: string
+    beforeAll(async () => {
+      configs = await pairOf(dir, servers.url)
+      issuers = await Promise.all(configs.map((config) => startIssuer(config, around)))
+      const made = await issuers[0]?.registry.clients.create(newClientSchema.parse({}))
+      const credentials = `${made?.client.client_id}:${made?.clientSecret}`
+      basic = `Basic ${Buffer.from(credentials).toString('base64')}`
+    })
+    afterAll(() => Promise.all(issuers.map((issuer) => issuer.close(0))))
+
+    const ask = (config: Config | undefined, proof: string) =>
+      fetch(`http://${config?.issuer.listen}/token`, {
+        method: 'POST',
+        headers: { authorization: basic, dpop: proof },
+        body: new URLSearchParams({ grant_type: 'client_credentials' }),
+      })
+    const prove = (over: Record<string, unknown> = {}) =>
+      dpop.prove({ method: 'POST', uri: `${configs[0]?.issuer.url}/token` }, over)
+
+    test('take a proof once between them, also at the same time', async () => {
+      for (const proof of await Promise.all(Array.from({ length: 10 }, () => prove()))) {
+        const answers = await Promise.all(configs.map((config) => ask(config, proof)))
+        const statuses = answers.map(({ status }) => status)
+        expect(statuses.toSorted((a, b) => a - b)).toEqual([200, 400])
+        const again = await ask(configs[0], proof)
+        expect(await again.json()).toMatchObject({ error: 'invalid_dpop_proof' })
+      }
+    })
+
+    test('take the nonces of each other', async () => {
+      const refused = await ask(configs[0], await prove({ iat: 1 }))
+      const nonce = refused.headers.get('dpop-nonce')
+      expect((await ask(configs[1], await prove({ iat: 1, nonce }))).status).toBe(200)
+    })
+  })
+
+  describe('two proxies', () => {
+    let configs: readonly Config[]
+    let proxies: Running[]
+    let issuer: TestIssuer
+    let model: ModelServer
+    let uri: string
+    beforeAll(async () => {
+      model = await startModelServer()
+      const drafts = await pairOf(dir, servers.url, [`proxy.upstreams=${model.url}`])
+      const url = drafts[0].proxy.url
+      issuer = await startTestIssuer(url)
+      uri = `${url}/v1/models`
+      configs = drafts.map((draft) => ({ ...draft, issuer: { ...draft.issuer, url: issuer.url } }))
+      proxies = await Promise.all(configs.map((config) => startProxy(config, around)))
+    })
+    afterAll(async () => {
+      await Promise.all(proxies.map((proxy) => proxy.close(0)))
+      await Promise.all([issuer.close(), model.close()])
+    })
+
+    const call = (config: Config | undefined, accessToken: string, proof: string) =>
+      fetch(`http://${config?.proxy.listen}/v1/models`, {
+        headers: { authorization: `DPoP ${accessToken}`, dpop: proof },
+      })
+
+    test('take a proof once between them, also at the same time', async () => {
+      const accessToken = await issuer.sign({ cnf: { jkt: dpop.jkt } })
+      for (let round = 0; round < 10; round += 1) {
+        const proof = await dpop.prove({ method: 'GET', uri, accessToken })
+        const answers = await Promise.all(configs.map((each) => call(each, accessToken, proof)))
+        const statuses = answers.map(({ status }) => status)
+        expect(statuses.toSorted((a, b) => a - b)).toEqual([200, 401])
+        expect((await call(configs[round % 2], accessToken, proof)).status).toBe(401)
+      }
+    })
+
+    test('take the nonces of each other', async () => {
+      const accessToken = await issuer.sign({ cnf: { jkt: dpop.jkt } })
+      const request = { method: 'GET', uri, accessToken }
+      const refused = await call(configs[0], accessToken, await dpop.prove(request, { iat: 1 }))
+      const nonce = refused.headers.get('dpop-nonce')
+      const proof = await dpop.prove(request, { iat: 1, nonce })
+      expect((await call(configs[1], accessToken, proof)).status).toBe(200)
+    })
+
+    test('keep nothing of it without an end', async () => {
+      const { nodes } = servers
+      const link = nodes[0]?.link
+      const keys = String(await link?.send(['keys', '*dpop*'])).split(',')
+      expect(keys.length).toBeGreaterThan(1)
+      for (const key of keys) {
+        const ttlMs = Number(await link?.send(['pttl', key]))
+        expect(ttlMs).toBeGreaterThan(0)
+      }
+    })
+
+    test('refuse with 503, and let nothing pass unseen, while Redis is away', async () => {
+      const accessToken = await issuer.sign({ cnf: { jkt: dpop.jkt } })
+      const proof = await dpop.prove({ method: 'GET', uri, accessToken })
+      expect((await call(configs[0], accessToken, proof)).status).toBe(200)
+      await servers.nodes[0]?.kill()
+      expect((await call(configs[1], accessToken, proof)).status).toBe(503)
+    })
+  })
+})
