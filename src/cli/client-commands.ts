@@ -8,6 +8,7 @@ import { CliError } from './cli-error.ts'
 import { addClientFlags, readClientFlags } from './client-flags.ts'
 import { present, requireValid } from './flag-values.ts'
 import { addObjectCommand, showObject } from './object-commands.ts'
+import { addMakeKeyCommand } from './make-key-command.ts'
 import { formatTime, writeFields, writeJson, writeList } from './output.ts'
 import { addSecretCommands, writeSecrets } from './secret-commands.ts'
 
@@ -115,6 +116,7 @@ export function clientCommands(program: Command): void {
     addendum: writeSecrets,
   })
   addSecretCommands(clients)
+  addMakeKeyCommand(clients)
   addObjectCommand(clients, {
     ...object,
     verb: 'disable',

@@ -43,6 +43,7 @@ import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
+import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
 import { openProxyRevocations } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
 
@@ -236,6 +237,8 @@ export async function startProxy(
   inProcess?: LiveRevocations,
 ): Promise<Running> {
   const { issuer, proxy } = config
+  const client = await loadProxyClient(config)
+  const tokens = client && proxyTokensOf(client, config, { clock })
   const registry = createMetricsRegistry()
   const jwks = createRemoteJwks({
     issuer: issuer.url,
@@ -256,7 +259,7 @@ export async function startProxy(
     clock,
   )
   const senders = await openProxySenders(config, { log, clock })
-  const revocations = await openProxyRevocations(config, { log, clock }, inProcess)
+  const revocations = await openProxyRevocations(config, { log, clock }, { inProcess, tokens })
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
   const handle = createProxy({
     url: proxy.url,

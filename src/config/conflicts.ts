@@ -47,9 +47,17 @@ function feedWithoutSource({ revocations, redis }: Config): string[] {
 }
 
 function incomplete({ issuer, admin, proxy }: Config): string[] {
-  return Object.entries({ issuer, admin, proxy })
+  const halves = Object.entries({ issuer, admin, proxy })
     .filter(([, { tls }]) => (tls.cert === undefined) !== (tls.key === undefined))
     .map(([name]) => `${name}.tls: needs both cert and key`)
+  const { clientId, clientKeyFile } = proxy
+  if (clientId !== undefined && clientKeyFile === undefined) {
+    return [...halves, 'proxy.clientId: needs proxy.clientKeyFile']
+  }
+  if (clientId === undefined && clientKeyFile !== undefined) {
+    return [...halves, 'proxy.clientKeyFile: needs proxy.clientId']
+  }
+  return halves
 }
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
@@ -61,9 +69,6 @@ function unavailable(config: Config): string[] {
     'proxy.forwardAuth': proxy.forwardAuth,
     'proxy.cors.origins': proxy.cors.origins.length > 0,
     'proxy.workers': proxy.workers > 1,
-    'proxy.clientId': proxy.clientId !== undefined,
-    'proxy.clientKeyFile': proxy.clientKeyFile !== undefined,
-    'revocations.feed: issuer': config.revocations.feed === 'issuer',
     'limits.defaults': limits.defaults !== undefined,
   }
   return Object.entries(asked)

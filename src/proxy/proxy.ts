@@ -151,7 +151,7 @@ function refuse(proxy: ProxyContext, call: Call, error: unknown): void {
   const refusal = toAppError(error)
   call.refusal = refusal
   call.hasBrokenOff = res.headersSent
-  if (refusal instanceof AuthError) {
+  if (refusal instanceof AuthError && !res.headersSent) {
     const metadataUrl = `${proxy.url}${RESOURCE_METADATA_PATH}`
     const challenges = challengesOf(refusal, req.headers.authorization, metadataUrl)
     res.setHeader('www-authenticate', challenges)

@@ -23,12 +23,15 @@ export type FedRevocations = LiveRevocations & {
   receive: (news: readonly LoggedRevocation[]) => void
   /** The source has said that this is all there is as of that time (milliseconds), by default now. */
   markComplete: (atMs?: number) => void
+  /** As of when that was said last, in milliseconds; -Infinity before the first time. */
+  completeAtMs: () => number
 }
 
 export function createLiveRevocations(clock: Clock): FedRevocations {
   const view = createRevocationView()
   const listeners = new Set<RevocationListener>()
-  let log: LoggedRevocation[] = []
+  /** By id and content: a source that starts over tells the same again, and one that was replaced reuses ids. */
+  const log = new Map<string, LoggedRevocation>()
   let completeAtMs = -Infinity
   let forgotAtMinute = -Infinity
 
@@ -39,7 +42,7 @@ export function createLiveRevocations(clock: Clock): FedRevocations {
     if (minute === forgotAtMinute) return
     forgotAtMinute = minute
     view.forgetSpent(now)
-    log = log.filter(({ entry }) => !isSpent(entry, now))
+    for (const [key, { entry }] of log) if (isSpent(entry, now)) log.delete(key)
   }
 
   return {
@@ -49,17 +52,19 @@ export function createLiveRevocations(clock: Clock): FedRevocations {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-    entries: () => log,
+    entries: () => [...log.values()],
 
     receive(news) {
       if (news.length === 0) return
       const now = epochSeconds(clock)
       for (const logged of news) {
         view.add(logged.entry, now)
-        if (!isSpent(logged.entry, now)) log.push(logged)
+        if (!isSpent(logged.entry, now)) log.set(keyOf(logged), logged)
       }
       for (const listener of listeners) listener(news)
     },
+
+    completeAtMs: () => completeAtMs,
 
     markComplete(atMs = clock()) {
       completeAtMs = atMs
@@ -67,3 +72,6 @@ export function createLiveRevocations(clock: Clock): FedRevocations {
     },
   }
 }
+
+const keyOf = ({ id, entry }: LoggedRevocation): string =>
+  JSON.stringify([id, entry.kind, entry.value, entry.issued_before, entry.exp])

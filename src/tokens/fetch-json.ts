@@ -5,18 +5,21 @@ const TIMEOUT_MS = 5000
 const MAX_BYTES = 1_048_576
 
 /**
- * GETs a JSON document of at most 1 MiB within 5 s. https, or http on loopback; redirects are not followed.
- * Throws an AppError `temporarily_unavailable` that names the cause, never the content.
+ * GETs a JSON document (or POSTs a form for one) of at most 1 MiB within 5 s. https, or http on loopback; redirects are
+ * not followed. Throws an AppError `temporarily_unavailable` that names the cause, never the content.
  */
-export async function fetchJson(url: string): Promise<{ body: unknown; headers: Headers }> {
-  const { protocol, hostname } = new URL(url)
-  if (protocol !== 'https:' && !isLoopbackHost(hostname)) throw unavailable('only https is fetched')
+export async function fetchJson(
+  url: string,
+  init: { method?: 'POST'; body?: URLSearchParams } = {},
+): Promise<{ body: unknown; headers: Headers }> {
+  requirePrivateWay(url)
   const response = await fetch(url, {
+    ...init,
     redirect: 'error',
     headers: { accept: 'application/json' },
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
-  if (!response.ok) throw unavailable(`the answer is ${response.status}`)
+  if (!response.ok) throw unavailable(`${new URL(url).pathname} answers ${response.status}`)
   return { body: parseJson(await readText(response)), headers: response.headers }
 }
 
@@ -37,6 +40,12 @@ function parseJson(text: string): unknown {
   } catch {
     throw unavailable('the answer is not JSON')
   }
+}
+
+/** Nobody on the way may read or change what comes: https, or http on loopback. */
+function requirePrivateWay(url: string): void {
+  const { protocol, hostname } = new URL(url)
+  if (protocol !== 'https:' && !isLoopbackHost(hostname)) throw unavailable('only https is fetched')
 }
 
 /** For the log: the caller of a request only learns that keys cannot be had. */

@@ -4,6 +4,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { AppError, AuthError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { fetchJson, unavailable } from './fetch-json.ts'
+import { fetchIssuerMetadata } from './issuer-metadata.ts'
 
 /** Where a verifier gets its keys from. */
 export type KeySource = {
@@ -110,7 +111,7 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
   }
 }
 
-const metadataSchema = z.object({ issuer: z.string(), jwks_uri: z.url() })
+const metadataSchema = z.object({ jwks_uri: z.url() })
 const jwksSchema = z.object({ keys: z.array(z.record(z.string(), z.unknown())) })
 const rsaSigningKey = z.object({
   kty: z.literal('RSA'),
@@ -127,7 +128,9 @@ async function fetchSnapshot({
   maxStaleSeconds,
   clock,
 }: RemoteJwksOptions): Promise<Snapshot> {
-  const { body, headers } = await fetchJson(jwksUrl ?? (await discoverJwksUrl(issuer)))
+  const { body, headers } = await fetchJson(
+    jwksUrl ?? (await fetchIssuerMetadata(issuer, metadataSchema)).jwks_uri,
+  )
   const keys = new Map<string, KeyObject>()
   for (const jwk of jwksSchema.parse(body).keys) {
     const parsed = rsaSigningKey.safeParse(jwk)
@@ -142,14 +145,6 @@ async function fetchSnapshot({
   // However long the issuer allows, keys are fetched again well before they may no longer be used.
   const maxAgeSeconds = Math.min(maxAgeOf(headers), maxStaleSeconds / 2, LONGEST_MAX_AGE_SECONDS)
   return { keys, fetchedAtMs: clock(), maxAgeSeconds }
-}
-
-/** RFC 8414 §3.3: the document must name the very issuer that was asked for. */
-async function discoverJwksUrl(issuer: string): Promise<string> {
-  const { body } = await fetchJson(`${issuer}/.well-known/oauth-authorization-server`)
-  const metadata = metadataSchema.parse(body)
-  if (metadata.issuer !== issuer) throw unavailable('the metadata names another issuer')
-  return metadata.jwks_uri
 }
 
 function maxAgeOf(headers: Headers): number {

@@ -92,6 +92,17 @@ describe('half a certificate', () => {
   })
 })
 
+test('a client of the proxy without its key, or a key of no client, is refused', () => {
+  const [clientId, clientKeyFile] = ['proxy-1', 'proxy-1.jwk']
+  expect(conflictsOf({ proxy: { clientId } })).toEqual([
+    'proxy.clientId: needs proxy.clientKeyFile',
+  ])
+  expect(conflictsOf({ proxy: { clientKeyFile } })).toEqual([
+    'proxy.clientKeyFile: needs proxy.clientId',
+  ])
+  expect(conflictsOf({ proxy: { clientId, clientKeyFile } })).toEqual([])
+})
+
 describe('what this version does not have', () => {
   const tls = { ...TLS, clientCa: 'ca.pem' }
 
@@ -101,8 +112,6 @@ describe('what this version does not have', () => {
     ['proxy.forwardAuth', { proxy: { forwardAuth: true } }],
     ['proxy.cors.origins', { proxy: { cors: { origins: ['https://a.example'] } } }],
     ['proxy.workers', { proxy: { workers: 2 } }],
-    ['proxy.clientId', { proxy: { clientId: 'proxy-1' } }],
-    ['proxy.clientKeyFile', { proxy: { clientKeyFile: 'proxy-1.jwk' } }],
     ['limits.defaults', { limits: { defaults: { rpm: 1 } } }],
   ])('is refused rather than ignored: %s', (setting, input) => {
     expect(conflictsOf(input)).toEqual([`${setting}: not available in this version`])

@@ -28,7 +28,11 @@ export async function startLoneProxy(set: readonly string[] = []): Promise<LoneP
   const time = { now: Date.now() }
   const clock = () => time.now
   const model = await startModelServer()
-  const draft = await testConfig(dir, [`proxy.upstreams=${model.url}`, ...set])
+  const draft = await testConfig(dir, [
+    `proxy.upstreams=${model.url}`,
+    'revocations.feed=off',
+    ...set,
+  ])
   const issuer = await startTestIssuer(draft.proxy.url, clock)
   const config: Config = { ...draft, issuer: { ...draft.issuer, url: issuer.url } }
   const logged: Record<string, unknown>[] = []
