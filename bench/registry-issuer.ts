@@ -11,7 +11,10 @@ import { systemClock } from '../src/kernel/clock.ts'
 import { createLog } from '../src/kernel/log.ts'
 import { createMetricsRegistry } from '../src/kernel/metrics.ts'
 import { loadOrCreateSecrets } from '../src/keys/installation-secrets.ts'
-import { generateSigningKey, loadOrCreateRing } from '../src/keys/ring-file.ts'
+import { createKeyDocuments } from '../src/keys/key-documents.ts'
+import { openKeyFolder } from '../src/keys/document-place.ts'
+import { generateSigningKey } from '../src/keys/ring-file.ts'
+import { openRingStore } from '../src/keys/ring-store.ts'
 import { fixedRing } from '../src/keys/ring-source.ts'
 import { clientKeyOf, clientListOf } from '../src/registry/client-keeping.ts'
 import { newClientSchema } from '../src/registry/client.ts'
@@ -79,16 +82,14 @@ async function serve(all: Clients): Promise<string> {
   const address = server.address()
   const port = typeof address === 'object' ? address?.port : undefined
   const issuer = `http://localhost:${port}`
-  const ring = fixedRing(
-    await loadOrCreateRing(folder, {
-      makeKey: () => generateSigningKey(2048),
-      clock: systemClock,
-    }),
-  )
+  const documents = createKeyDocuments(openKeyFolder(folder), [])
+  const makeKey = () => generateSigningKey(2048)
+  const rings = await openRingStore(documents, { makeKey, clock: systemClock })
+  const ring = fixedRing(await rings.load())
   const log = createLog('silent')
   const options = {
     issuer,
-    secrets: await loadOrCreateSecrets(folder),
+    secrets: await loadOrCreateSecrets(documents),
     clients: all,
     store,
     clock: systemClock,

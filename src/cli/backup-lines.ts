@@ -9,10 +9,10 @@ const headSchema = z.strictObject({
   made_at: z.int(),
 })
 
-/** The files of `keys.dir` that a backup can hold, as they are. */
+/** The keys that a backup can hold, as they are kept: sealed, where they are. */
 export const keyFileSchema = z.strictObject({
   kind: z.literal('key_file'),
-  name: z.enum(['ring.json', 'admin.jwk']),
+  name: z.enum(['ring.json', 'secrets.json', 'admin.jwk']),
   text: z.string(),
 })
 export type KeyFile = z.infer<typeof keyFileSchema>

@@ -20,11 +20,9 @@ import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
-import { loadOrCreateSecrets } from '../keys/installation-secrets.ts'
 import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
 import { generateSigningKey } from '../keys/ring-file.ts'
-import { openRingFolder } from '../keys/ring-folder.ts'
 import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RingSource } from '../keys/ring-source.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
@@ -42,6 +40,7 @@ import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
+import { openKeys } from './open-keys.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
 import { openProxyRevocations } from './proxy-revocations.ts'
@@ -77,13 +76,16 @@ export async function startIssuer(
   const metrics = createMetricsRegistry()
   await using begun = new AsyncDisposableStack()
   const makeKey = () => generateSigningKey(keys.modulusLength)
-  const ringStore = openRingFolder(keys.dir, { makeKey, clock })
-  const ring = await openLiveRing(ringStore, log)
-  begun.defer(ring.close)
-  const secrets = await loadOrCreateSecrets(keys.dir)
   const kept = await openRegistry(config, { log, clock })
   const { registry, store, close: closeRegistry } = kept
   begun.defer(closeRegistry)
+  const { ring: ringStore, secrets } = await openKeys(config, store, {
+    log,
+    clock,
+    makeKey,
+  })
+  const ring = await openLiveRing(ringStore, log)
+  begun.defer(ring.close)
   const revocations = followRevocations(store, { clock, log })
   begun.defer(revocations.close)
   await ensureAdminClient(config, { clients: registry.clients, log })

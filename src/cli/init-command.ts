@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
 import { systemClock } from '../kernel/clock.ts'
 import { createLog } from '../kernel/log.ts'
-import { loadOrCreateSecrets } from '../keys/installation-secrets.ts'
-import { generateSigningKey, loadOrCreateRing } from '../keys/ring-file.ts'
+import { generateSigningKey } from '../keys/ring-file.ts'
 import { adminKeyPathOf, ensureAdminClient, replaceAdminKey } from './admin-bootstrap.ts'
 import { writeJson } from './output.ts'
+import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
 import { settingsOf } from './settings-of.ts'
 
@@ -23,14 +23,10 @@ export function initCommand(program: Command): void {
     .action(async (options: { json?: true; replaceAdminKey?: true }, command: Command) => {
       const { config } = settingsOf(command)
       const surroundings = { clock: systemClock, log: createLog('silent') }
-      const { keys } = config
-      await loadOrCreateRing(keys.dir, {
-        makeKey: () => generateSigningKey(keys.modulusLength),
-        clock: systemClock,
-      })
-      await loadOrCreateSecrets(keys.dir)
-      const { registry, close } = await openRegistry(config, surroundings)
+      const { registry, store, close } = await openRegistry(config, surroundings)
       try {
+        const makeKey = () => generateSigningKey(config.keys.modulusLength)
+        await openKeys(config, store, { ...surroundings, makeKey })
         await ensureAdminClient(config, { clients: registry.clients, log: surroundings.log })
         if (options.replaceAdminKey === true) await replaceAdminKey(config, registry.clients)
       } finally {

@@ -1,18 +1,21 @@
 import { createReadStream } from 'node:fs'
-import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
 import { parseClientKey } from '../keys/client-key-file.ts'
-import { parseRing } from '../keys/ring-file.ts'
+import { createKeyDocuments, type KeyDocuments } from '../keys/key-documents.ts'
+import { openKeyFolder, type DocumentName } from '../keys/document-place.ts'
+import { sealingKeysOf } from '../keys/sealing.ts'
 import type { BackupEntry } from '../registry/backup-entry.ts'
 import { createSurvivors, type Survivors } from '../registry/backup-survivors.ts'
 import { beginRestore } from '../registry/restore-entries.ts'
 import type { Store } from '../store/store.ts'
 import { createBackupCounter, type BackupCounts } from './backup-counts.ts'
 import { parseLines, type BackupLine, type KeyFile } from './backup-lines.ts'
+import { adminKeyPathOf } from './admin-bootstrap.ts'
 import { CliError } from './cli-error.ts'
+import { keyDocumentsOf, requireSoundDocument } from './open-keys.ts'
 import { openStore } from './open-registry.ts'
 import { damaged, unseal } from './sealed-stream.ts'
 
@@ -34,8 +37,10 @@ export async function restoreBackup(request: RestoreRequest): Promise<RestoreRep
   const { config, clock } = request
   const store = await openStore(config, clock)
   try {
-    const counts = await fillStore(store, request, verified)
-    return { ...counts, issuer: verified.issuer, key_files: verified.fates }
+    const places = keyPlacesOf(config, keyDocumentsOf(config, store))
+    const fates = await foreseeKeyFiles(places, verified.keyFiles)
+    const counts = await fillStore(store, request, { ...verified, places })
+    return { ...counts, issuer: verified.issuer, key_files: fates }
   } catch (cause) {
     throw isFromOutside(cause) ? interrupted(cause) : cause
   } finally {
@@ -46,8 +51,8 @@ export async function restoreBackup(request: RestoreRequest): Promise<RestoreRep
 type Verified = {
   issuer: string
   survivors: Survivors
+  /** In the clear. */
   keyFiles: readonly KeyFile[]
-  fates: Record<string, KeyFileFate>
 }
 
 async function verifyBackup({ config, path, passphrase }: RestoreRequest): Promise<Verified> {
@@ -58,19 +63,18 @@ async function verifyBackup({ config, path, passphrase }: RestoreRequest): Promi
   for await (const some of lines) {
     for (const line of some) {
       if (line.kind === 'backup') issuer = line.issuer
-      else if (line.kind === 'key_file') keyFiles.push(await requireSound(line))
+      else if (line.kind === 'key_file') keyFiles.push(await openKeyFile(config, line))
       else survivors.learn(line)
     }
   }
   if (issuer === undefined) throw damaged()
-  const fates = await foreseeKeyFiles(config.keys.dir, keyFiles)
-  return { issuer, survivors, keyFiles, fates }
+  return { issuer, survivors, keyFiles }
 }
 
 async function fillStore(
   store: Store,
-  { config, clock, path, passphrase }: RestoreRequest,
-  { survivors, keyFiles }: Verified,
+  { clock, path, passphrase }: RestoreRequest,
+  { survivors, keyFiles, places }: Verified & { places: KeyPlaces },
 ): Promise<BackupCounts> {
   const { id, lines } = await openBackup(path, passphrase)
   const restoring = await beginRestore({ store, clock }, id)
@@ -92,7 +96,7 @@ async function fillStore(
     }
   }
   await restoring.write(batch)
-  for (const { name, text } of keyFiles) await createPrivateFile(join(config.keys.dir, name), text)
+  for (const { name, text } of keyFiles) await places[name].create(text)
   await restoring.finish()
   return counter.counts
 }
@@ -124,20 +128,52 @@ async function* readParts(path: string): AsyncGenerator<Buffer> {
   }
 }
 
-async function requireSound(file: KeyFile): Promise<KeyFile> {
-  if (file.name === 'ring.json') await parseRing(file.name, file.text)
-  else parseClientKey(file.name, file.text)
-  return file
+/** In the clear. A ConfigError when it is damaged, or sealed with what the configuration does not have. */
+async function openKeyFile({ keys }: Config, file: KeyFile): Promise<KeyFile> {
+  const { name, text } = file
+  if (name === 'admin.jwk') {
+    parseClientKey(name, text)
+    return file
+  }
+  const placeOf = () => `the backup's ${name}`
+  const home = { ...openKeyFolder(keys.dir), placeOf }
+  const opened = await createKeyDocuments(home, sealingKeysOf(keys)).open(name, text)
+  await requireSoundDocument(name, { text: opened.text, place: placeOf() })
+  return { ...file, text: opened.text }
+}
+
+type KeyPlaces = Readonly<
+  Record<
+    KeyFile['name'],
+    { read: () => Promise<string | undefined>; create: (text: string) => Promise<boolean> }
+  >
+>
+
+/** Where each belongs; none is overwritten. */
+function keyPlacesOf(config: Config, documents: KeyDocuments): KeyPlaces {
+  const documentAt = (name: DocumentName) => ({
+    read: async () => (await documents.read(name))?.text,
+    create: (text: string) => documents.create(name, text),
+  })
+  const adminKey = adminKeyPathOf(config)
+  return {
+    'ring.json': documentAt('ring.json'),
+    'secrets.json': documentAt('secrets.json'),
+    'admin.jwk': {
+      read: () => readPrivateFile(adminKey),
+      create: (text) => createPrivateFile(adminKey, text),
+    },
+  }
 }
 
 /** A key that is there is never overwritten: it may be the only copy. */
 async function foreseeKeyFiles(
-  dir: string,
+  places: KeyPlaces,
   keyFiles: readonly KeyFile[],
 ): Promise<Record<string, KeyFileFate>> {
   const fates: Record<string, KeyFileFate> = {}
   for (const { name, text } of keyFiles) {
-    const existing = await readPrivateFile(join(dir, name))
+    const existing = await places[name].read()
     if (existing === undefined) fates[name] = 'restored'
     else fates[name] = existing === text ? 'same' : 'kept_other'
   }

@@ -30,7 +30,7 @@ export function restoreCommand(program: Command): void {
       for (const [name, fate] of Object.entries(fates)) {
         if (fate !== 'kept_other') continue
         process.stderr.write(
-          `warning: ${config.keys.dir} has another ${name} already, which stays; the one in the backup was not restored\n`,
+          `warning: there is another ${name} already, which stays; the one in the backup was not restored\n`,
         )
       }
       if (issuer !== config.issuer.url) {

@@ -9,6 +9,7 @@ export function findConflicts(config: Config): string[] {
     ...incomplete(config),
     ...ambiguousRoutes(config),
     ...feedWithoutSource(config),
+    ...unclearSealing(config),
     ...unavailable(config),
   ]
 }
@@ -46,6 +47,24 @@ function feedWithoutSource({ revocations, redis }: Config): string[] {
   return ['revocations.feed: redis needs redis.url']
 }
 
+/** What seals the keys must be one thing, and what sealed them before is something else. */
+function unclearSealing({ keys }: Config): string[] {
+  const { encryptionKey, passphrase, previousEncryptionKey, previousPassphrase } = keys
+  const isSealed = encryptionKey !== undefined || passphrase !== undefined
+  const previous = {
+    'keys.previousEncryptionKey': previousEncryptionKey,
+    'keys.previousPassphrase': previousPassphrase,
+  }
+  return [
+    ...(encryptionKey !== undefined && passphrase !== undefined
+      ? ['keys.passphrase: keys.encryptionKey is set already']
+      : []),
+    ...Object.entries(previous)
+      .filter(([, value]) => value !== undefined && !isSealed)
+      .map(([name]) => `${name}: needs keys.encryptionKey or keys.passphrase for what comes next`),
+  ]
+}
+
 function incomplete({ issuer, admin, proxy }: Config): string[] {
   const halves = Object.entries({ issuer, admin, proxy })
     .filter(([, { tls }]) => (tls.cert === undefined) !== (tls.key === undefined))
@@ -62,9 +81,8 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
 function unavailable(config: Config): string[] {
-  const { admin, proxy, keys, limits } = config
+  const { admin, proxy, limits } = config
   const asked = {
-    'keys.encryptionKey': keys.encryptionKey !== undefined,
     'admin.tls.clientCa': admin.tls.clientCa !== undefined,
     'proxy.forwardAuth': proxy.forwardAuth,
     'proxy.cors.origins': proxy.cors.origins.length > 0,

@@ -5,6 +5,13 @@ const wholeNumber = (min: number, max = Number.MAX_SAFE_INTEGER) =>
   z.int('must be a whole number').min(min).max(max)
 const secret = () => z.string().min(1).meta({ secret: true })
 
+/** 32 bytes in base64, with either alphabet. */
+const sealingKey = () =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9+/_-]{43}=?$/, 'must be 32 bytes in base64')
+    .meta({ secret: true })
+
 const listen = z
   .string()
   .regex(/^(\[[0-9A-Fa-f:.]+\]|[^:[\]\s/]+):\d{1,5}$/, 'must be HOST:PORT or [IPV6]:PORT')
@@ -125,7 +132,10 @@ export const configSchema = z.strictObject({
   keys: z
     .strictObject({
       dir: z.string().min(1).default('./keys'),
-      encryptionKey: secret().optional(),
+      encryptionKey: sealingKey().optional(),
+      passphrase: secret().min(12).optional(),
+      previousEncryptionKey: sealingKey().optional(),
+      previousPassphrase: secret().optional(),
       rotateEveryDays: wholeNumber(1).default(30),
       jwksMaxAgeSeconds: wholeNumber(1).default(300),
       modulusLength: wholeNumber(2048, 8192).default(2048),

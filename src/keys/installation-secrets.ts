@@ -1,8 +1,7 @@
 import { hkdfSync, randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { z } from 'zod'
 import { ConfigError } from '../kernel/errors.ts'
-import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
+import type { KeyDocuments } from './key-documents.ts'
 
 const KEY_BYTES = 32
 const masterSchema = z.object({ master: z.string().regex(/^[A-Za-z0-9_-]{43}$/) })
@@ -19,18 +18,17 @@ export type InstallationSecrets = {
   storedTokenKey: Buffer
 }
 
-/** The secrets kept in `secrets.json` of that folder (0600), made on the first start. A ConfigError when it is damaged. */
-export async function loadOrCreateSecrets(dir: string): Promise<InstallationSecrets> {
-  const path = join(dir, 'secrets.json')
-  const existing = await readPrivateFile(path)
-  if (existing !== undefined) return deriveSecrets(parseMaster(path, existing))
+/** The secrets kept as `secrets.json`, made on the first start. A ConfigError when it is damaged or cannot be opened. */
+export async function loadOrCreateSecrets(documents: KeyDocuments): Promise<InstallationSecrets> {
+  const existing = await documents.read('secrets.json')
+  if (existing !== undefined) {
+    return deriveSecrets(parseMaster(documents.placeOf('secrets.json'), existing.text))
+  }
   const master = randomBytes(KEY_BYTES)
-  const isOurs = await createPrivateFile(
-    path,
-    JSON.stringify({ master: master.toString('base64url') }),
-  )
+  const text = JSON.stringify({ master: master.toString('base64url') })
+  const isOurs = await documents.create('secrets.json', text)
   // Another process may have been first: then its secret counts.
-  return isOurs ? deriveSecrets(master) : loadOrCreateSecrets(dir)
+  return isOurs ? deriveSecrets(master) : loadOrCreateSecrets(documents)
 }
 
 /** One secret for each purpose, so that none can stand in for another (RFC 5869). */
@@ -45,7 +43,8 @@ function deriveSecrets(master: Buffer): InstallationSecrets {
   }
 }
 
-function parseMaster(path: string, text: string): Buffer {
+/** The secret in that text, which is kept at `path`. A ConfigError when it is damaged. */
+export function parseMaster(path: string, text: string): Buffer {
   const parsed = masterSchema.safeParse(parseJson(text))
   if (parsed.success) return Buffer.from(parsed.data.master, 'base64url')
   throw new ConfigError(

@@ -3,7 +3,7 @@ import type { Log } from '../kernel/log.ts'
 import { dropRetired, dueStep, promoteNext, stageNext, type KeyPolicy } from './lifecycle.ts'
 import type { LiveRing } from './live-ring.ts'
 import { activeKey, type FreshKey, type MakeKey, type Ring } from './ring.ts'
-import type { RingStore } from './ring-folder.ts'
+import type { RingStore } from './ring-store.ts'
 
 export type KeyRotationOptions = {
   store: RingStore

@@ -1,5 +1,5 @@
 import type { Log } from '../kernel/log.ts'
-import { isSame, type RingStore } from './ring-folder.ts'
+import { isSame, type RingStore } from './ring-store.ts'
 import type { RingSource } from './ring-source.ts'
 
 const LOOK_INTERVAL_MS = 300

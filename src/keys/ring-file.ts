@@ -1,10 +1,7 @@
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
-import { join } from 'node:path'
 import { z } from 'zod'
-import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { ConfigError } from '../kernel/errors.ts'
-import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
-import { createRing, type FreshKey, type MakeKey, type Ring } from './ring.ts'
+import type { FreshKey, Ring } from './ring.ts'
 
 const MIN_MODULUS_BITS = 2048
 
@@ -26,7 +23,9 @@ const privateHalf = z.union([
 const ringSchema = z.object({
   keys: z.array(
     z.union([
-      z.object({ ...published, state: z.literal('next') }).and(privateHalf),
+      z
+        .object({ ...published, state: z.literal('next'), wantedSince: z.int().optional() })
+        .and(privateHalf),
       z.object({ ...published, state: z.literal('active'), activatedAt: z.int() }).and(privateHalf),
       z.object({
         ...published,
@@ -37,25 +36,6 @@ const ringSchema = z.object({
     ]),
   ),
 })
-
-/**
- * The ring kept in `ring.json` of that folder (0600); on the first start it is made, with an active and a next RS256
- * key. A file that is damaged or that others may read is a ConfigError and stays as it is.
- */
-export async function loadOrCreateRing(
-  dir: string,
-  { makeKey, clock }: { makeKey: MakeKey; clock: Clock },
-): Promise<Ring> {
-  const path = join(dir, 'ring.json')
-  const existing = await readPrivateFile(path)
-  if (existing !== undefined) return parseRing(path, existing)
-
-  const [first, following] = await Promise.all([makeKey(), makeKey()])
-  const ring = createRing(first, following, epochSeconds(clock))
-  const isOurs = await createPrivateFile(path, JSON.stringify(ring, null, 2))
-  // Another process may have been first: then its keys count.
-  return isOurs ? ring : loadOrCreateRing(dir, { makeKey, clock })
-}
 
 /** A fresh RSA key pair whose kid is its RFC 7638 thumbprint. */
 export async function generateSigningKey(modulusLength: number): Promise<FreshKey> {
@@ -68,7 +48,7 @@ export async function generateSigningKey(modulusLength: number): Promise<FreshKe
   }
 }
 
-/** The ring in the text of that file. A ConfigError when it is damaged. */
+/** The ring in that text, which is kept at `path`. A ConfigError when it is damaged. */
 export async function parseRing(path: string, text: string): Promise<Ring> {
   const parsed = ringSchema.safeParse(parseJson(text))
   if (!parsed.success) throw damaged(path, 'it does not have the shape of a key ring')

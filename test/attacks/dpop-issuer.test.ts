@@ -1,5 +1,7 @@
 import { exportJWK } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openKeyFolder } from '../../src/keys/document-place.ts'
+import { createKeyDocuments } from '../../src/keys/key-documents.ts'
 import { loadOrCreateSecrets } from '../../src/keys/installation-secrets.ts'
 import { createDpopNonces } from '../../src/tokens/dpop-nonces.ts'
 import { inspectToken } from '../../src/tokens/inspect.ts'
@@ -121,7 +123,9 @@ describe('RFC 9449 §5: a token request with a DPoP proof', () => {
       expect((await request(await proofFor({ iat, nonce }))).status).toBe(200)
     }
     // So that other endpoints of the issuer can take the same one.
-    const { dpopNonceKey } = await loadOrCreateSecrets(gatehouse.config.keys.dir)
+    const { dpopNonceKey } = await loadOrCreateSecrets(
+      createKeyDocuments(openKeyFolder(gatehouse.config.keys.dir), []),
+    )
     const nonces = createDpopNonces(() => dpopNonceKey, Date.now)
     expect(nonces.isAcceptable((await request(await proofFor())).nonce ?? '')).toBe(true)
     const ours = await request(await proofFor({ nonce: nonces.current() }))

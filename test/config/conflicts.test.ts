@@ -103,11 +103,29 @@ test('a client of the proxy without its key, or a key of no client, is refused',
   expect(conflictsOf({ proxy: { clientId, clientKeyFile } })).toEqual([])
 })
 
+describe('what seals the keys', () => {
+  const key = Buffer.alloc(32).toString('base64')
+  const passphrase = 'correct horse battery staple'
+
+  test('is one thing, of either kind, with what it was before', () => {
+    expect(conflictsOf({ keys: { encryptionKey: key, previousPassphrase: 'short' } })).toEqual([])
+    expect(conflictsOf({ keys: { passphrase, previousEncryptionKey: key } })).toEqual([])
+    expect(conflictsOf({ keys: { encryptionKey: key, passphrase } })).toEqual([
+      'keys.passphrase: keys.encryptionKey is set already',
+    ])
+  })
+
+  test('does not end by leaving it out', () => {
+    expect(conflictsOf({ keys: { previousEncryptionKey: key } })).toEqual([
+      'keys.previousEncryptionKey: needs keys.encryptionKey or keys.passphrase for what comes next',
+    ])
+  })
+})
+
 describe('what this version does not have', () => {
   const tls = { ...TLS, clientCa: 'ca.pem' }
 
   test.each([
-    ['keys.encryptionKey', { keys: { encryptionKey: 'a2V5' } }],
     ['admin.tls.clientCa', { admin: { tls } }],
     ['proxy.forwardAuth', { proxy: { forwardAuth: true } }],
     ['proxy.cors.origins', { proxy: { cors: { origins: ['https://a.example'] } } }],

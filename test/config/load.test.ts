@@ -299,7 +299,7 @@ describe('a secret', () => {
     ['of a wrong type', `proxy: { upstreamApiKey: [${SECRET}] }`],
     ['that is a mapping', `proxy: { upstreamApiKey: { ${SECRET}: ${SECRET} } }`],
     ['in the place of a section', `redis: ${SECRET}`],
-    ['that asks for what is not available', `keys: { encryptionKey: ${SECRET} }`],
+    ['that is no key', `keys: { encryptionKey: ${SECRET} }`],
     ['in a list', `proxy: { upstreams: ["http://user:${SECRET}@h"] }`],
     ['as a level', `log: { level: ${SECRET} }`],
     ['as a number', `proxy: { workers: ${SECRET} }`],

@@ -52,6 +52,9 @@ const SETTINGS: Record<string, string> = {
   'revocations.onStale': 'GATEHOUSE_REVOCATIONS__ON_STALE',
   'keys.dir': 'GATEHOUSE_KEYS__DIR',
   'keys.encryptionKey': 'GATEHOUSE_KEYS__ENCRYPTION_KEY',
+  'keys.passphrase': 'GATEHOUSE_KEYS__PASSPHRASE',
+  'keys.previousEncryptionKey': 'GATEHOUSE_KEYS__PREVIOUS_ENCRYPTION_KEY',
+  'keys.previousPassphrase': 'GATEHOUSE_KEYS__PREVIOUS_PASSPHRASE',
   'keys.rotateEveryDays': 'GATEHOUSE_KEYS__ROTATE_EVERY_DAYS',
   'keys.jwksMaxAgeSeconds': 'GATEHOUSE_KEYS__JWKS_MAX_AGE_SECONDS',
   'keys.modulusLength': 'GATEHOUSE_KEYS__MODULUS_LENGTH',
@@ -95,6 +98,9 @@ describe('the settings', () => {
       'proxy.upstreamApiKey',
       'redis.url',
       'keys.encryptionKey',
+      'keys.passphrase',
+      'keys.previousEncryptionKey',
+      'keys.previousPassphrase',
     ])
   })
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { copyFile, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +8,7 @@ import { connectAdminApi } from '../../src/cli/admin-api.ts'
 import { adminKeyPathOf } from '../../src/cli/admin-bootstrap.ts'
 import { startIssuer, type RunningIssuer } from '../../src/cli/compose.ts'
 import { makeBackup } from '../../src/cli/make-backup.ts'
+import { KEY_DOCUMENTS, openKeyDocuments } from '../../src/cli/open-keys.ts'
 import { restoreBackup } from '../../src/cli/restore-backup.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
@@ -75,6 +77,14 @@ async function tokenStatus({ issuer }: Config): Promise<number> {
   return response.status
 }
 
+/** In the clear. */
+async function documentOf(there: Config, name: 'ring.json' | 'secrets.json') {
+  const documents = await openKeyDocuments(there, clock)
+  const found = await documents.read(name)
+  await documents.close()
+  return found?.text
+}
+
 /** Starts the issuer there: the old secret and the old password still work, the keys are the same. Then stops it. */
 async function expectGoesOn(there: Config, work: () => Promise<void> = async () => undefined) {
   const issuer = await startIssuer(there, around)
@@ -82,9 +92,11 @@ async function expectGoesOn(there: Config, work: () => Promise<void> = async () 
     expect(await tokenStatus(there)).toBe(200)
     const user = { tenantId: 'default', username: 'li.na', password: PASSWORD, address: '::1' }
     expect(await issuer.registry.users.verifyPassword(user)).toBeDefined()
-    expect(await readFile(join(there.keys.dir, 'ring.json'), 'utf8')).toBe(
-      await readFile(join(config.keys.dir, 'ring.json'), 'utf8'),
-    )
+    for (const name of KEY_DOCUMENTS) {
+      expect(await documentOf(there, name)).toBe(
+        await readFile(join(config.keys.dir, name), 'utf8'),
+      )
+    }
     await work()
   } finally {
     await issuer.close(0)
@@ -107,7 +119,7 @@ describe('a backup', () => {
       clients: 2,
       users: 1,
       revocations: 0,
-      key_files: ['ring.json', 'admin.jwk'],
+      key_files: ['secrets.json', 'ring.json', 'admin.jwk'],
     })
   })
 
@@ -219,7 +231,7 @@ test('a key that is there is never overwritten', async () => {
   const empty = { ...there, dataDir: join(dir, 'own-keys-empty') }
   const restored = await command(empty, ['restore', file, '--passphrase-stdin'], PASSPHRASE)
   expect(restored.code).toBe(0)
-  expect(restored.stderr).toContain('has another ring.json already, which stays')
+  expect(restored.stderr).toContain('there is another ring.json already, which stays')
   expect(await readFile(join(there.keys.dir, 'ring.json'), 'utf8')).toBe(own)
 })
 
@@ -269,23 +281,39 @@ describe.skipIf(!hasRedisServer)('an installation that grows', () => {
   test('moves to Redis and back, and every secret and password goes on working', async () => {
     const servers = await startRedis()
     try {
-      // No setting does this yet: what several processes need besides is not there.
-      const onRedis = { ...elsewhere('redis'), redis: { url: servers.url } }
+      const there = elsewhere('redis')
+      const onRedis = {
+        ...there,
+        redis: { url: servers.url },
+        keys: { ...there.keys, encryptionKey: randomBytes(32).toString('base64') },
+      }
       await restoreBackup({ config: onRedis, clock, path: file, passphrase: PASSPHRASE })
       const second = join(dir, 'from-redis.backup')
       await expectGoesOn(onRedis, async () => {
         expect(await backUp(onRedis, second)).toMatchObject({ clients: 2, users: 1 })
       })
       const back = elsewhere('back')
-      await restoreBackup({ config: back, clock, path: second, passphrase: PASSPHRASE })
-      await expectGoesOn(back)
+      const restoreTo = (config: Config) =>
+        restoreBackup({ config, clock, path: second, passphrase: PASSPHRASE })
+      await expect(restoreTo(back)).rejects.toThrow(/ring.json is sealed|secrets.json is sealed/)
+      await expect(readdir(back.keys.dir)).rejects.toThrow('ENOENT')
+      const sealed = { ...back, keys: { ...back.keys, encryptionKey: onRedis.keys.encryptionKey } }
+      await restoreTo(sealed)
+      await expectGoesOn(sealed)
+      const kept = await readFile(join(back.keys.dir, 'ring.json'), 'utf8')
+      expect(Object.keys(JSON.parse(kept) as object)).toEqual(['sealed'])
     } finally {
       await servers.stop()
     }
   })
 
   test('hears that Redis is away, and that it can be repeated', async () => {
-    const away = { ...elsewhere('away'), redis: { url: 'redis://127.0.0.1:1' } }
+    const there = elsewhere('away')
+    const away = {
+      ...there,
+      redis: { url: 'redis://127.0.0.1:1' },
+      keys: { ...there.keys, encryptionKey: randomBytes(32).toString('base64') },
+    }
     const restoring = restoreBackup({ config: away, clock, path: file, passphrase: PASSPHRASE })
     await expect(restoring).rejects.toMatchObject({
       exitCode: 1,

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -89,7 +90,8 @@ describe.skipIf(!hasRedisServer)('two issuers on one Redis', () => {
     const dir = await mkdtemp(join(tmpdir(), 'gatehouse-feed-'))
     const servers = await startRedis()
     const around = { log: createLog('silent'), clock: systemClock }
-    const onRedis = async () => ({ ...(await testConfig(dir)), redis: { url: servers.url } })
+    const key = randomBytes(32).toString('base64')
+    const onRedis = () => testConfig(dir, [`redis.url=${servers.url}`, `keys.encryptionKey=${key}`])
     const configs = [await onRedis(), await onRedis()] as const
     const [here, there] = await Promise.all([
       startIssuer(configs[0], around),

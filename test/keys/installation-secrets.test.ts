@@ -2,10 +2,14 @@ import { readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ConfigError } from '../../src/kernel/errors.ts'
-import { loadOrCreateSecrets } from '../../src/keys/installation-secrets.ts'
+import { loadOrCreateSecrets as loadOrCreate } from '../../src/keys/installation-secrets.ts'
+import { createKeyDocuments } from '../../src/keys/key-documents.ts'
+import { openKeyFolder } from '../../src/keys/document-place.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 
 const newFolder = useTempFolders()
+const loadOrCreateSecrets = (dir: string) =>
+  loadOrCreate(createKeyDocuments(openKeyFolder(dir), []))
 
 test('the first start makes one private file, which every later start reads', async () => {
   const dir = join(newFolder(), 'keys')

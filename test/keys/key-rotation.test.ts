@@ -1,11 +1,14 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import type { Clock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'
 import { takeDueStep } from '../../src/keys/key-rotation.ts'
 import { openLiveRing } from '../../src/keys/live-ring.ts'
-import { openRingFolder } from '../../src/keys/ring-folder.ts'
+import { createKeyDocuments } from '../../src/keys/key-documents.ts'
+import { openKeyFolder } from '../../src/keys/document-place.ts'
 import { generateSigningKey } from '../../src/keys/ring-file.ts'
+import { openRingStore } from '../../src/keys/ring-store.ts'
 import { activeKey } from '../../src/keys/ring.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 
@@ -14,12 +17,15 @@ const log = createLog('silent')
 const makeKey = () => generateSigningKey(2048)
 const policy = { jwksMaxAgeSeconds: 300, tokenLifetimeSeconds: 1860, rotateEverySeconds: 86_400 }
 
+const openRing = (dir: string, clock: Clock) =>
+  openRingStore(createKeyDocuments(openKeyFolder(dir), []), { makeKey, clock })
+
 test('of two instances exactly one takes each step, and both see it', async () => {
   const dir = newFolder()
   let now = 1_700_000_000_000
   const clock = () => now
   const open = async () => {
-    const store = openRingFolder(dir, { makeKey, clock })
+    const store = await openRing(dir, clock)
     const live = await openLiveRing(store, log)
     return { store, live, policy, makeKey, clock, log }
   }
@@ -49,7 +55,7 @@ test('of two instances exactly one takes each step, and both see it', async () =
 
 test('who decided on an older ring changes nothing', async () => {
   const clock = () => 1_700_000_000_000
-  const store = openRingFolder(newFolder(), { makeKey, clock })
+  const store = await openRing(newFolder(), clock)
   const ring = await store.load()
   const shorter = { keys: ring.keys.slice(0, 1) }
   expect(await store.replace(ring, shorter)).toBe(true)

@@ -1,10 +1,14 @@
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import type { Clock } from '../../src/kernel/clock.ts'
 import { ConfigError } from '../../src/kernel/errors.ts'
-import { generateSigningKey, loadOrCreateRing } from '../../src/keys/ring-file.ts'
-import { promoteNext } from '../../src/keys/lifecycle.ts'
-import type { FreshKey, Ring, RingKey, RsaPrivateJwk } from '../../src/keys/ring.ts'
+import { createKeyDocuments } from '../../src/keys/key-documents.ts'
+import { openKeyFolder } from '../../src/keys/document-place.ts'
+import { promoteNext, wantNext } from '../../src/keys/lifecycle.ts'
+import { generateSigningKey } from '../../src/keys/ring-file.ts'
+import { openRingStore } from '../../src/keys/ring-store.ts'
+import type { FreshKey, MakeKey, Ring, RingKey, RsaPrivateJwk } from '../../src/keys/ring.ts'
 import { makeRsaKey } from '../support/ring-keys.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 
@@ -12,6 +16,14 @@ const NOW = 1_700_000_000
 const options = { makeKey: () => generateSigningKey(2048), clock: () => NOW * 1000 + 999 }
 
 const newFolder = useTempFolders()
+
+async function loadOrCreateRing(
+  folder: string,
+  { makeKey, clock }: { makeKey: MakeKey; clock: Clock },
+): Promise<Ring> {
+  const documents = createKeyDocuments(openKeyFolder(folder), [])
+  return (await openRingStore(documents, { makeKey, clock })).load()
+}
 
 let dir = ''
 let ring: Ring
@@ -96,6 +108,11 @@ describe('every later start', () => {
       }),
     )
     expect(await loadOrCreateRing(folderWith(JSON.stringify({ keys })), options)).toEqual({ keys })
+  })
+
+  test('finds that somebody waits for the next key', async () => {
+    const wanted = wantNext(ring, NOW + 5)
+    expect(await loadOrCreateRing(folderWith(JSON.stringify(wanted)), options)).toEqual(wanted)
   })
 
   test('does not bring a private half of a retiring key back', async () => {
