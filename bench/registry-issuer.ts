@@ -16,14 +16,11 @@ import { openKeyFolder } from '../src/keys/document-place.ts'
 import { generateSigningKey } from '../src/keys/ring-file.ts'
 import { openRingStore } from '../src/keys/ring-store.ts'
 import { fixedRing } from '../src/keys/ring-source.ts'
-import { clientKeyOf, clientListOf } from '../src/registry/client-keeping.ts'
-import { newClientSchema } from '../src/registry/client.ts'
 import { createRegistry } from '../src/registry/create-registry.ts'
-import { REGISTRY } from '../src/registry/kept-record.ts'
 import type { Clients, Registry } from '../src/registry/registry.ts'
 import { newTenantSchema } from '../src/registry/tenant.ts'
 import { openSqliteStore } from '../src/store/sqlite.ts'
-import type { Change, Store } from '../src/store/store.ts'
+import { addCopies, makeClient } from '../test/support/many-clients.ts'
 import type { ServedIssuer } from './served-issuer.ts'
 
 /**
@@ -31,7 +28,6 @@ import type { ServedIssuer } from './served-issuer.ts'
  * is and once with secrets that are compared in the clear, and pages through them all. One line of JSON tells of it.
  */
 const RESOURCE = 'http://localhost:8080'
-const BATCH = 1000
 const PAGE = 500
 
 const [folder = '', count = '0'] = process.argv.slice(2)
@@ -39,7 +35,7 @@ const store = await openSqliteStore({ path: join(folder, 'gatehouse.db'), clock:
 const registry = createRegistry({ store, clock: systemClock, maxFailuresPerMinute: 30 })
 await registry.tenants.create(newTenantSchema.parse({ tenant_id: 'default' }))
 const clients = [await makeClient(registry.clients), await makeClient(registry.clients)]
-await addClients(store, Number(count))
+await addCopies(store, clients[0]?.clientId ?? '', Number(count))
 
 const served: ServedIssuer = {
   hashing: await serve(registry.clients),
@@ -48,32 +44,6 @@ const served: ServedIssuer = {
   paging: await pageThrough(registry),
 }
 process.stdout.write(`${JSON.stringify(served)}\n`)
-
-async function makeClient(all: Clients) {
-  const { client, clientSecret = '' } = await all.create(newClientSchema.parse({}))
-  return { clientId: client.client_id, clientSecret }
-}
-
-/** Copies of the first client, straight into the store: to hash a secret for each would take an hour. */
-async function addClients(to: Store, howMany: number): Promise<void> {
-  const template = await to.get(REGISTRY, clientKeyOf(clients[0]?.clientId ?? ''))
-  const value = template?.value
-  if (typeof value !== 'object') throw new Error('no client to copy')
-  for (let start = 0; start < howMany; start += BATCH) {
-    const changes = Array.from({ length: Math.min(BATCH, howMany - start) }, (_, index) => {
-      const clientId = `copy-${start + index}`
-      return [
-        put(clientKeyOf(clientId), { ...value, client_id: clientId }),
-        put(`${clientListOf('default')}${clientId}`, {}),
-      ]
-    })
-    await to.commit(REGISTRY, changes.flat())
-  }
-}
-
-function put(id: string, value: object): Change {
-  return { kind: 'put', id, value, expect: 'absent', lifetime: 'permanent' }
-}
 
 async function serve(all: Clients): Promise<string> {
   const server = createServer()
