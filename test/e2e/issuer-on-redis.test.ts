@@ -11,6 +11,7 @@ import { createLog } from '../../src/kernel/log.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { testConfig } from '../support/gatehouse.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
+import { expectLifetimes } from '../support/redis-lifetimes.ts'
 import { startRedis, type RedisServers } from '../support/redis-server.ts'
 
 const around = { log: createLog('silent'), clock: systemClock }
@@ -31,7 +32,7 @@ describe.skipIf(!hasRedisServer)('two issuers on one Redis', () => {
   })
   afterAll(async () => {
     await Promise.all(issuers.map((issuer) => issuer.close(0)))
-    await servers.stop()
+    await expectLifetimes(servers).finally(servers.stop)
     await rm(dir, { recursive: true })
   })
 

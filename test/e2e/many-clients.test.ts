@@ -11,7 +11,7 @@ import { createLog } from '../../src/kernel/log.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import type { Store } from '../../src/store/store.ts'
 import { runCommand, startCommand } from '../support/command.ts'
-import { testConfig } from '../support/gatehouse.ts'
+import { settingsOnRedis, testConfig } from '../support/gatehouse.ts'
 import { addCopies, makeClient } from '../support/many-clients.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
 import { startRedis, type RedisServers } from '../support/redis-server.ts'
@@ -69,10 +69,14 @@ describe('100,000 clients on SQLite', () => {
     expect(calls.many).toBe(calls.few)
   })
 
-  test('are listed as JSON in the memory of a few pages, on both sides', { timeout: SLOWLY }, async () => {
-    expect(await countListed(['--json'], env)).toEqual(all)
-    expect(issuer.child.exitCode).toBeNull()
-  })
+  test(
+    'are listed as JSON in the memory of a few pages, on both sides',
+    { timeout: SLOWLY },
+    async () => {
+      expect(await countListed(['--json'], env)).toEqual(all)
+      expect(issuer.child.exitCode).toBeNull()
+    },
+  )
 })
 
 /** What a token request costs in calls to the store, by a registry that remembers nothing yet. */
@@ -114,7 +118,7 @@ describe.skipIf(!hasRedisServer)('100,000 clients on Redis', () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'gatehouse-many-redis-'))
     servers = await startRedis()
-    config = { ...(await testConfig(dir)), redis: { url: servers.url } }
+    config = await testConfig(dir, settingsOnRedis(servers.url))
     issuer = await startIssuer(config, around)
     client = await makeClient(issuer.registry.clients)
   })

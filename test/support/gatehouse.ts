@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,6 +50,12 @@ export async function testConfig(dir: string, set: readonly string[] = []): Prom
   if (result.problems !== undefined) throw new Error(result.problems.join('\n'))
   return result.config
 }
+
+/** The settings of an issuer on that Redis, with a key of its own for what signs. */
+export const settingsOnRedis = (redisUrl: string): string[] => [
+  `redis.url=${redisUrl}`,
+  `keys.encryptionKey=${randomBytes(32).toString('base64')}`,
+]
 
 /** An issuer and a proxy as operators run them, in front of that model server. */
 export async function startGatehouse(

@@ -6,6 +6,7 @@ import { openRedisStore } from '../../src/store/redis-store.ts'
 import { parseRedisUrl } from '../../src/store/redis-url.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
 import type { Store } from '../../src/store/store.ts'
+import { expectLifetimes } from './redis-lifetimes.ts'
 import { startRedis } from './redis-server.ts'
 import { waitUntil } from './wait-until.ts'
 
@@ -24,7 +25,7 @@ export async function openTestSqlite(clock: Clock): Promise<OpenedStore> {
   }
 }
 
-/** On a `redis-server` of its own. */
+/** On a `redis-server` of its own, where nothing but what must may stay for ever. */
 export async function openTestRedis(): Promise<OpenedStore> {
   const servers = await startRedis()
   const store = openRedisStore({ target: parseRedisUrl(servers.url), keyPrefix: 'gatehouse:' })
@@ -33,7 +34,7 @@ export async function openTestRedis(): Promise<OpenedStore> {
     store,
     stop: async () => {
       await store.close()
-      await servers.stop()
+      await expectLifetimes(servers).finally(servers.stop)
     },
   }
 }
