@@ -1,9 +1,11 @@
+import type { Clock } from '../kernel/clock.ts'
 import type { Ring } from '../keys/ring.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { backupEndpoint } from './backup-endpoint.ts'
 import { clientEndpoints } from './client-endpoints.ts'
 import type { Endpoint } from './endpoint.ts'
+import { revocationEndpoints } from './revocation-endpoints.ts'
 import { secretEndpoints } from './secret-endpoints.ts'
 import { statusEndpoint } from './status-endpoint.ts'
 import { tenantEndpoints } from './tenant-endpoints.ts'
@@ -17,6 +19,7 @@ export type AdminEndpointsOptions = {
   ring: () => Ring
   /** Every scope of every resource: what clients and users can be given. */
   scopes: readonly string[]
+  clock: Clock
 }
 
 export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[] {
@@ -26,6 +29,7 @@ export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[]
     ...clientEndpoints({ registry, scopes }),
     ...secretEndpoints(registry),
     ...userEndpoints({ registry, scopes }),
+    ...revocationEndpoints(options),
     statusEndpoint(options),
     backupEndpoint(options),
   ]

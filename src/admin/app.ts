@@ -1,7 +1,6 @@
 import type { BlockList } from 'node:net'
 import Koa, { type Context } from 'koa'
 import { callerAddress } from '../kernel/caller-address.ts'
-import type { Clock } from '../kernel/clock.ts'
 import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log, LogFields } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
@@ -21,7 +20,6 @@ import { createRouteTable } from './route-table.ts'
 
 export type AdminAppOptions = AdminEndpointsOptions & {
   revocations: Pick<RevocationGuard, 'requireNotRevoked'>
-  clock: Clock
   log: Log
   /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
   trustedProxies: BlockList

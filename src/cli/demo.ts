@@ -15,6 +15,7 @@ import { inspectToken } from '../tokens/inspect.ts'
 import { CliError } from './cli-error.ts'
 import { describeRefusal, request, requestToken } from './client-http.ts'
 import { startIssuer, startProxy, type Running, type RunningIssuer } from './compose.ts'
+import { revokeAsOperator } from './demo-revocation.ts'
 import { freePorts } from './free-ports.ts'
 import { readImage, withTicking } from './ocr.ts'
 import { createProgress } from './progress.ts'
@@ -96,6 +97,11 @@ async function tellStory(story: Story): Promise<void> {
     ...credentials,
     resource: 'https://elsewhere.example',
   })
+
+  heading(out, '5. The operator revokes the token, long before it expires')
+  const delayMs = await revokeAsOperator(config, accessToken)
+  say(out, `refused ${delayMs.toFixed(0)} ms after the admin API had answered`)
+  await expectRefusal(story, 'with the revoked token', { status: 401, accessToken })
 
   heading(out, 'Done. Everything above went over real sockets; nothing is left behind.')
 }

@@ -9,6 +9,7 @@ import { ocrCommand } from './ocr-command.ts'
 import { completionCommand } from './completion-command.ts'
 import { initCommand } from './init-command.ts'
 import { restoreCommand } from './restore-command.ts'
+import { revokeCommand } from './revoke-command.ts'
 import { statusCommand } from './status-command.ts'
 import { tenantCommands } from './tenant-commands.ts'
 import { userCommands } from './user-commands.ts'
@@ -24,6 +25,7 @@ const COMMANDS = [
   clientCommands,
   userCommands,
   tokenCommands,
+  revokeCommand,
   backupCommand,
   restoreCommand,
   ocrCommand,

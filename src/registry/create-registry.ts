@@ -7,7 +7,7 @@ import { createClientSecrets } from './client-secrets.ts'
 import { createClients } from './clients.ts'
 import { createGuessLimits } from './guess-limits.ts'
 import { createHashPool } from './hash-pool.ts'
-import { madeBy } from './made-once.ts'
+import { madeBy, markMade } from './made-once.ts'
 import type { Clients, Registry } from './registry.ts'
 import { createSecretUses } from './secret-uses.ts'
 import { createTenantRecords } from './tenant-keeping.ts'
@@ -50,6 +50,7 @@ export function createRegistry({ store, clock, maxFailuresPerMinute }: RegistryO
     },
     users: createUsers({ store, clock, pool, limits, records: users, tenants, revokeAround }),
     madeBy: (mark) => madeBy(store, mark),
+    markMade: (mark, made) => markMade(store, mark, made),
     saveUses: uses.save,
   }
 }

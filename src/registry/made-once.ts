@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { AppError } from '../kernel/errors.ts'
-import type { Change, Store } from '../store/store.ts'
+import { ConflictError, type Change, type Store } from '../store/store.ts'
 import { REGISTRY } from './kept-record.ts'
 
 /** A request to make something, which may come again: whose and which it is, and what it asks for; both as digests. */
@@ -15,6 +15,13 @@ export function putMark(mark: RequestMark | undefined, made: string): Change[] {
   if (mark === undefined) return []
   const value = markSchema.parse({ fingerprint: mark.fingerprint, made })
   return [{ kind: 'put', id: keyOf(mark), value, expect: 'absent', lifetime: KEPT }]
+}
+
+/** For what is made elsewhere. Of two at the same time the first is remembered: they asked for the same. */
+export async function markMade(store: Store, mark: RequestMark, made: string): Promise<void> {
+  await store.commit(REGISTRY, putMark(mark, made)).catch((error: unknown) => {
+    if (!(error instanceof ConflictError)) throw error
+  })
 }
 
 /**

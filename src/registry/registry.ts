@@ -17,6 +17,8 @@ export type Registry = {
   users: Users
   /** The id of what that request made, if it did: see made-once.ts. AppError `idempotency_key_reused`. */
   madeBy: (mark: RequestMark) => Promise<string | undefined>
+  /** Remembers what a request made that is none of the registry's objects, once it is made. */
+  markMade: (mark: RequestMark, made: string) => Promise<void>
   /** Writes down which secrets were used since the last time. To be called every few seconds, and before closing. */
   saveUses: () => Promise<void>
 }

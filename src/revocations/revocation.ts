@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Journal } from '../store/store.ts'
 
 /** The longest lifetime that an access token can be given, whatever is configured. */
-const LONGEST_TOKEN_SECONDS = 1800
+export const LONGEST_TOKEN_SECONDS = 1800
 /** For verifiers whose clock is late. */
 const SKEW_SECONDS = 60
 

@@ -27,6 +27,7 @@ const ROUTES = [
   ['POST', 'clients/robot/secrets', { label: 'ok', expires_at: 2_000_000_000 }],
   ['POST', 'users', { username: 'ok', password: 'long enough', tenant_id: 'default' }],
   ['PATCH', `users/${SUB}`, { name: 'ok', scope: 'ocr_api_access' }],
+  ['POST', 'revocations', { kind: 'client', value: 'robot', issued_before: 1_700_000_000 }],
   ['PUT', `users/${SUB}/password`, { password: 'long enough' }],
 ] as const
 
