@@ -7,7 +7,8 @@ import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
-import { bearerChallenge } from '../tokens/bearer.ts'
+import type { ClaimsPolicy } from '../tokens/access-token.ts'
+import { bearerChallenge } from '../tokens/challenge.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { createAdminAuthenticator } from './admin-authentication.ts'
 import { createAdminEndpoints, type AdminEndpointsOptions } from './admin-endpoints.ts'
@@ -21,7 +22,7 @@ import { createRouteTable } from './route-table.ts'
 export type AdminAppOptions = AdminEndpointsOptions & {
   revocations: Pick<RevocationGuard, 'requireNotRevoked'>
   log: Log
-  /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
+  /** The TLS terminators, which say whom they speak for, and whose certificate they have seen. */
   trustedProxies: BlockList
   /** Whether callers come by https. */
   isSecure: boolean
@@ -37,12 +38,18 @@ type Published = { method: 'GET'; path: string; operation: string; document: obj
 export function createAdminApp(options: AdminAppOptions): Koa {
   const { issuer, registry, clock, log } = options
   const audience = adminResourceOf(issuer)
-  const policy = { issuer, audience, clockSkewSeconds: CLOCK_SKEW_SECONDS }
-  const authenticate = createAdminAuthenticator(
-    createTokenVerifier(createRingKeys(options.ring), policy, clock),
-    registry,
-    options.revocations,
-  )
+  const policy: ClaimsPolicy = {
+    issuer,
+    audience,
+    clockSkewSeconds: CLOCK_SKEW_SECONDS,
+    senderConstrained: 'checked_by_caller',
+  }
+  const authenticate = createAdminAuthenticator({
+    verify: createTokenVerifier(createRingKeys(options.ring), policy, clock),
+    ...registry,
+    ...options.revocations,
+    trustedProxies: options.trustedProxies,
+  })
   const endpoints = createAdminEndpoints(options)
   const findRoute = createRouteTable([...endpoints, ...publishedBy(endpoints, issuer)])
 

@@ -20,6 +20,7 @@ import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
 import { generateSigningKey } from '../keys/ring-file.ts'
@@ -34,11 +35,12 @@ import { followRevocations } from '../revocations/follow-store.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
 import { REVOCATIONS } from '../revocations/revocation.ts'
-import { OCR_SCOPE } from '../tokens/access-token.ts'
+import { OCR_SCOPE, type ClaimsPolicy } from '../tokens/access-token.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
+import { issuerSenderCheck } from './issuer-senders.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
@@ -119,7 +121,7 @@ export async function startIssuer(
     log,
   })
   begun.defer(provider.close)
-  const feed = startRevocationFeed(config, { ring, revocations }, { log, clock })
+  const feed = startRevocationFeed(config, { ring, revocations, store, secrets }, { log, clock })
   const app = createIssuerApp({
     issuer: issuer.url,
     provider,
@@ -183,19 +185,34 @@ export async function startIssuer(
 /** The revocation log for proxies that share no Redis with the issuer. */
 function startRevocationFeed(
   config: Config,
-  { ring, revocations }: Pick<AdminParts, 'ring' | 'revocations'>,
+  { ring, revocations, store, secrets }: FeedParts,
   { log, clock }: Surroundings,
 ): RevocationFeed {
   const { url } = config.issuer
-  const policy = { issuer: url, audience: url, clockSkewSeconds: CLOCK_SKEW_SECONDS }
+  const policy: ClaimsPolicy = {
+    issuer: url,
+    audience: url,
+    clockSkewSeconds: CLOCK_SKEW_SECONDS,
+    senderConstrained: 'checked_by_caller',
+  }
   const verify = createTokenVerifier(createRingKeys(ring.current), policy, clock)
   const guard = createRevocationGuard(revocations, { ...config.revocations, log })
   return createRevocationFeed({
     live: revocations,
-    authenticate: createTokenAuthenticator(verify, guard),
+    authenticate: createTokenAuthenticator({
+      issuer: url,
+      verify,
+      ...guard,
+      requireRightSender: issuerSenderCheck({ store, secrets }, CLOCK_SKEW_SECONDS, clock),
+      trustedProxies: blockListOf(config.trustedProxies),
+    }),
     clock,
     log,
   })
+}
+
+type FeedParts = Pick<AdminParts, 'ring' | 'revocations' | 'store'> & {
+  secrets: InstallationSecrets
 }
 
 type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {

@@ -81,9 +81,8 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
 function unavailable(config: Config): string[] {
-  const { admin, proxy, limits } = config
+  const { proxy, limits } = config
   const asked = {
-    'admin.tls.clientCa': admin.tls.clientCa !== undefined,
     'proxy.forwardAuth': proxy.forwardAuth,
     'proxy.cors.origins': proxy.cors.origins.length > 0,
     'proxy.workers': proxy.workers > 1,

@@ -5,7 +5,7 @@ import type { Log } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import { callerAddress } from '../kernel/caller-address.ts'
-import { bearerChallenge } from '../tokens/bearer.ts'
+import { challengesOf } from '../tokens/challenge.ts'
 import { serveJwks, type JwksOptions } from './jwks.ts'
 import type { LiveProvider } from './live-provider.ts'
 import type { OwnRoute } from './own-route.ts'
@@ -54,7 +54,9 @@ function answerWithProblems(log: Log): Middleware {
       if (error.status >= 500) log.error({ request_id: requestId, err: error }, 'issuer failed')
       ctx.status = error.status
       ctx.set({ 'cache-control': 'no-store', ...error.headers })
-      if (error instanceof AuthError) ctx.set('www-authenticate', bearerChallenge(error))
+      if (error instanceof AuthError) {
+        ctx.set('www-authenticate', challengesOf(error, ctx.req.headers.authorization))
+      }
       ctx.body = JSON.stringify(toProblem(error, requestId))
       ctx.type = 'application/problem+json'
     }

@@ -28,9 +28,14 @@ export function clientCertificateOf(
   return certificate && { certificate, intermediates: issuersOf(certificate) }
 }
 
-/** `x5t#S256` (RFC 8705 §3.1) */
-export const thumbprintOf = ({ certificate }: ClientCertificate): string =>
-  hash('sha256', certificate.raw, 'base64url')
+/** The `x5t#S256` of that certificate (RFC 8705 §3.1). */
+export function clientThumbprintOf(
+  req: IncomingMessage,
+  trustedProxies: BlockList,
+): string | undefined {
+  const presented = clientCertificateOf(req, trustedProxies)
+  return presented && hash('sha256', presented.certificate.raw, 'base64url')
+}
 
 function fromTerminator(req: IncomingMessage): ClientCertificate | undefined {
   const [sent, ...more] = req.headersDistinct['client-cert'] ?? []

@@ -1,6 +1,6 @@
-import { AuthError } from '../kernel/errors.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
+import { parseAuthorization } from '../tokens/authorization.ts'
 import type { KeySource } from '../tokens/remote-jwks.ts'
 import type { Presentation, SenderCheck } from '../tokens/sender.ts'
 import { createVerifiedTokenCache } from '../tokens/verified-token-cache.ts'
@@ -27,9 +27,6 @@ export type AuthenticatorOptions = {
   keys: KeySource
   clock: Clock
 }
-
-/** RFC 6750 §2.1, RFC 9449 §7.1; the scheme's case does not matter (RFC 9110 §11.1). */
-const CREDENTIALS = /^(?:(bearer)|dpop) +([A-Za-z0-9._~+/-]+=*)$/i
 
 /**
  * Finds out who calls. An AuthError when there are no credentials or they are not good. A bearer token that was verified
@@ -69,30 +66,4 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     }
     return authenticateSender(known, { ...credentials, scheme, accessToken })
   }
-}
-
-function parseAuthorization(
-  authorization: string | undefined,
-): Pick<Presentation, 'scheme' | 'accessToken'> {
-  if (authorization === undefined) {
-    throw new AuthError(
-      'authentication_required',
-      'Send an access token: Authorization: Bearer …',
-      {
-        reason: 'no_credentials',
-      },
-    )
-  }
-  const [, bearer, accessToken] = CREDENTIALS.exec(authorization) ?? []
-  if (accessToken !== undefined) {
-    return { scheme: bearer === undefined ? 'DPoP' : 'Bearer', accessToken }
-  }
-  if (/^(?:bearer|dpop)\b/i.test(authorization)) {
-    throw new AuthError('invalid_token', 'The Authorization header is malformed.', {
-      reason: 'malformed_authorization',
-    })
-  }
-  throw new AuthError('authentication_required', 'Only Bearer and DPoP credentials are accepted.', {
-    reason: 'other_scheme',
-  })
 }

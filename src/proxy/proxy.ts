@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { RequestListener, ServerResponse } from 'node:http'
 import type { BlockList } from 'node:net'
-import { clientCertificateOf, thumbprintOf } from '../kernel/client-certificate.ts'
+import { clientThumbprintOf } from '../kernel/client-certificate.ts'
 import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import { sendProblem } from '../kernel/problem.ts'
+import { challengesOf } from '../tokens/challenge.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from './authorize.ts'
 import { discardRest, openCall, recordCall, type Call } from './call.ts'
-import { challengesOf } from './challenge.ts'
 import { ClientGone, forward } from './forward.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
@@ -108,10 +108,7 @@ async function authenticate(
       proof: headers.dpop,
       method,
       uri: `${proxy.url}${route}`,
-      certificateThumbprint: () => {
-        const certificate = clientCertificateOf(req, proxy.trustedProxies)
-        return certificate && thumbprintOf(certificate)
-      },
+      certificateThumbprint: () => clientThumbprintOf(req, proxy.trustedProxies),
     })
     if (dpopNonce !== undefined) res.setHeader('dpop-nonce', dpopNonce)
     return caller

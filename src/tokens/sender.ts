@@ -1,11 +1,10 @@
 import { AuthError } from '../kernel/errors.ts'
 import type { Confirmation } from './access-token.ts'
+import type { PresentedToken } from './authorization.ts'
 import type { DpopVerifier } from './dpop-proof.ts'
 
 /** A token as it came, and what came with it to show who sends it. */
-export type Presentation = {
-  scheme: 'Bearer' | 'DPoP'
-  accessToken: string
+export type Presentation = PresentedToken & {
   proof: string | undefined
   method: string
   uri: string
@@ -25,21 +24,40 @@ export type SenderCheck = (
 export function createSenderCheck(verifyProof: DpopVerifier): SenderCheck {
   return async function requireRightSender(confirmation, presentation) {
     const { scheme, certificateThumbprint } = presentation
-    const { jkt, 'x5t#S256': x5t } = confirmation ?? {}
-    if (jkt === undefined && scheme === 'DPoP') {
+    if (scheme === 'Bearer') {
+      requireBearerSender(confirmation, certificateThumbprint)
+      return undefined
+    }
+    if (confirmation?.jkt === undefined) {
       throw refusal('The token is not bound to a key: send it as Bearer.', 'unbound_as_dpop')
     }
-    if (jkt !== undefined && scheme === 'Bearer') {
-      throw refusal('The token is bound to a key: send it with a DPoP proof.', 'bound_as_bearer')
-    }
-    if (confirmation !== undefined && jkt === undefined && x5t === undefined) {
-      throw refusal('The token is bound in a way that is not known here.', 'unknown_confirmation')
-    }
-    if (x5t !== undefined && certificateThumbprint() !== x5t) {
-      throw refusal('The token is bound to another client certificate.', 'other_certificate')
-    }
-    return jkt === undefined ? undefined : verifyProof({ ...presentation, boundTo: jkt })
+    requireCertificate(confirmation, certificateThumbprint)
+    return verifyProof({ ...presentation, boundTo: confirmation.jkt })
   }
+}
+
+/** The same for a token that came by the scheme Bearer. */
+export function requireBearerSender(
+  confirmation: Confirmation | undefined,
+  certificateThumbprint: () => string | undefined,
+): void {
+  if (confirmation === undefined) return
+  if (confirmation.jkt !== undefined) {
+    throw refusal('The token is bound to a key: send it with a DPoP proof.', 'bound_as_bearer')
+  }
+  if (confirmation['x5t#S256'] === undefined) {
+    throw refusal('The token is bound in a way that is not known here.', 'unknown_confirmation')
+  }
+  requireCertificate(confirmation, certificateThumbprint)
+}
+
+/** RFC 8705 §3 */
+function requireCertificate(
+  { 'x5t#S256': expected }: Confirmation,
+  certificateThumbprint: () => string | undefined,
+): void {
+  if (expected === undefined || certificateThumbprint() === expected) return
+  throw refusal('The token is bound to another client certificate.', 'other_certificate')
 }
 
 const refusal = (detail: string, reason: string): AuthError =>

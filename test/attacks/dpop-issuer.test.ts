@@ -159,3 +159,35 @@ describe('RFC 9449 §5: a token request with a DPoP proof', () => {
     })
   })
 })
+
+describe('RFC 9449 §7: a bound token at a resource of the issuer itself', () => {
+  test('opens it with a proof of its key, once, and is refused as Bearer', async () => {
+    const { url } = gatehouse.config.issuer
+    const reader = await gatehouse.createClient({ scope: 'revocations:read' })
+    const answer = await fetch(tokenUrl(), {
+      method: 'POST',
+      headers: { authorization: basicOf(reader), dpop: await proofFor() },
+      body: new URLSearchParams({ grant_type: 'client_credentials', resource: url }),
+    })
+    const { access_token: accessToken } = (await answer.json()) as { access_token: string }
+    const read = async (scheme: string, proof?: string) => {
+      const headers = { authorization: `${scheme} ${accessToken}` }
+      const all = proof === undefined ? headers : { ...headers, dpop: proof }
+      const response = await fetch(`${url}/revocations`, { headers: all })
+      await response.body?.cancel()
+      return [response.status, response.headers.get('www-authenticate')]
+    }
+    const prove = (uri = `${url}/revocations`) => dpop.prove({ method: 'GET', uri, accessToken })
+    const proof = await prove()
+    expect(await read('DPoP', proof)).toEqual([200, null])
+    expect(await read('DPoP', proof)).toEqual([
+      401,
+      expect.stringMatching(/^Bearer, DPoP algs=.*error="invalid_dpop_proof"/),
+    ])
+    expect((await read('DPoP', await prove(tokenUrl())))[0]).toBe(401)
+    expect(await read('Bearer')).toEqual([
+      401,
+      expect.stringMatching(/^Bearer error="invalid_token".*, DPoP algs=/),
+    ])
+  })
+})

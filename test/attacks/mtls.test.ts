@@ -95,21 +95,29 @@ function agentOf(certified?: Certified, chain: readonly Certified[] = []): Agent
   return new Agent({ connect: { ca: made.server.cert, ...identity } })
 }
 
+type TokenRequest = {
+  clientId: string
+  agent: Agent
+  headers?: Record<string, string>
+  resource?: string
+}
 type Answered = { status: number; body: Record<string, unknown> }
 
 async function requestToken(
   url: string,
-  {
-    clientId,
-    agent,
-    headers = {},
-  }: { clientId: string; agent: Agent; headers?: Record<string, string> },
+  { clientId, agent, headers = {}, resource }: TokenRequest,
 ): Promise<Answered> {
   const response = await fetchOver(`${url}/token`, {
     method: 'POST',
     dispatcher: agent,
     headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
-    body: String(new URLSearchParams({ grant_type: 'client_credentials', client_id: clientId })),
+    body: String(
+      new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: clientId,
+        ...(resource === undefined ? {} : { resource }),
+      }),
+    ),
   })
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
@@ -126,17 +134,19 @@ describe.skipIf(!hasOpenssl)('RFC 8705 in TLS sessions of our own', () => {
     })
 
   beforeAll(async () => {
-    const [issuer, proxy] = await freePorts(2)
+    const [issuer, proxy, admin] = await freePorts(3)
     const tlsOf = (role: string, port = 0) => [
-      `${role}.url=https://localhost:${port}`,
       `${role}.listen=127.0.0.1:${port}`,
       `${role}.tls.cert=${made.server.certFile}`,
       `${role}.tls.key=${made.server.keyFile}`,
       `${role}.tls.clientCa=${made.ca.certFile}`,
     ]
     gatehouse = await startGatehouse(model.url, [
+      `issuer.url=https://localhost:${issuer}`,
+      `proxy.url=https://localhost:${proxy}`,
       ...tlsOf('issuer', issuer),
       ...tlsOf('proxy', proxy),
+      ...tlsOf('admin', admin),
     ])
   })
   afterAll(() => gatehouse.close())
@@ -233,6 +243,30 @@ describe.skipIf(!hasOpenssl)('RFC 8705 in TLS sessions of our own', () => {
       401,
       true,
     ])
+  })
+
+  test('§3: so does a bound token of the admin API there', async () => {
+    const { issuer, admin } = gatehouse.config
+    const operator = byCertificate({
+      scope: 'admin:read',
+      tls_client_certificate_bound_access_tokens: true,
+    })
+    const { body } = await requestToken(issuer.url, {
+      clientId: await idOf(operator),
+      agent: agentOf(made.robot),
+      resource: `${issuer.url}/admin`,
+    })
+    const call = async (agent: Agent) => {
+      const response = await fetchOver(`https://${admin.listen}/admin/v1/tenants`, {
+        dispatcher: agent,
+        headers: { authorization: `Bearer ${String(body['access_token'])}` },
+      })
+      await response.body?.cancel()
+      return response.status
+    }
+    expect(await call(agentOf(made.robot))).toBe(200)
+    expect(await call(agentOf(made.stranger))).toBe(401)
+    expect(await call(agentOf())).toBe(401)
   })
 
   test('§3: a resumed session keeps its certificate', async () => {

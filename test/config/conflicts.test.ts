@@ -123,10 +123,7 @@ describe('what seals the keys', () => {
 })
 
 describe('what this version does not have', () => {
-  const tls = { ...TLS, clientCa: 'ca.pem' }
-
   test.each([
-    ['admin.tls.clientCa', { admin: { tls } }],
     ['proxy.forwardAuth', { proxy: { forwardAuth: true } }],
     ['proxy.cors.origins', { proxy: { cors: { origins: ['https://a.example'] } } }],
     ['proxy.workers', { proxy: { workers: 2 } }],

@@ -49,7 +49,11 @@ describe('the feed of a running issuer', () => {
       const { error } = (await response.json()) as { error: { code: string } }
       return [response.status, error.code, response.headers.get('www-authenticate')]
     }
-    expect(await refusal({})).toEqual([401, 'authentication_required', 'Bearer'])
+    expect(await refusal({})).toEqual([
+      401,
+      'authentication_required',
+      expect.stringMatching(/^Bearer, DPoP algs=/),
+    ])
     expect(await refusal(bearer('no-token'))).toMatchObject([
       401,
       'invalid_token',
