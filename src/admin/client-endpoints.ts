@@ -145,7 +145,14 @@ const shown = (client: Client | undefined): Answer => {
 }
 
 /** What a client that changes it for itself could lose its own way in by. */
-const LOCKS = ['scope', 'resources', 'grant_types', 'token_endpoint_auth_method'] as const
+const LOCKS = [
+  'scope',
+  'resources',
+  'grant_types',
+  'token_endpoint_auth_method',
+  'dpop_bound_access_tokens',
+  'tls_client_certificate_bound_access_tokens',
+] as const
 
 /** Whoever could lock themselves out would have nobody left to let them in again. */
 function requireOtherClient(caller: AccessToken, clientId: string): void {

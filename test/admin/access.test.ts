@@ -157,7 +157,12 @@ describe('power over this API', () => {
   })
 
   test('cannot be lost by changing the own client', async () => {
-    for (const body of [{ scope: 'admin:read' }, { token_endpoint_auth_method: 'none' }]) {
+    for (const body of [
+      { scope: 'admin:read' },
+      { token_endpoint_auth_method: 'none' },
+      { dpop_bound_access_tokens: true },
+      { tls_client_certificate_bound_access_tokens: true },
+    ]) {
       const answer = await admin.send('PATCH', 'clients/admin', { body })
       expect(answer).toMatchObject({ status: 409, body: { error: { code: 'in_use' } } })
     }
