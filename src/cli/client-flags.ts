@@ -9,6 +9,10 @@ const optionsSchema = z.object({
   authMethod: z.string().optional(),
   redirectUri: z.array(z.string()).optional(),
   jwks: z.string().optional(),
+  jwksUri: z.string().optional(),
+  tlsSubjectDn: z.string().optional(),
+  dpop: z.boolean().optional(),
+  certificateBound: z.boolean().optional(),
   limits: z.string().optional(),
   refresh: z.boolean().optional(),
 })
@@ -24,10 +28,15 @@ export function addClientFlags(command: Command): Command {
     )
     .option(
       '--auth-method <method>',
-      'client_secret_basic (default), client_secret_post, private_key_jwt, none, …',
+      'client_secret_basic (default), client_secret_post, private_key_jwt, tls_client_auth, ' +
+        'self_signed_tls_client_auth, none',
     )
     .option('--redirect-uri <url>', 'where a sign-in may end; repeatable', collect)
     .option('--jwks <file>', 'its public keys (RFC 7517)')
+    .option('--jwks-uri <url>', 'where its public keys are read from')
+    .option('--tls-subject-dn <dn>', 'the name in its certificate: CN=robot,O=Example (RFC 4514)')
+    .option('--dpop', 'give it DPoP-bound tokens alone')
+    .option('--certificate-bound', 'give it tokens bound to its TLS certificate alone')
     .option('--limits <limits>', 'of the client as a whole: rpm=60,concurrency=4,… or none')
     .option('--refresh', 'refresh tokens with client credentials')
 }
@@ -42,6 +51,10 @@ export async function readClientFlags(command: Command): Promise<Record<string, 
     token_endpoint_auth_method: options.authMethod,
     redirect_uris: options.redirectUri,
     jwks: options.jwks === undefined ? undefined : await readJsonFile(options.jwks),
+    jwks_uri: options.jwksUri,
+    tls_client_auth_subject_dn: options.tlsSubjectDn,
+    dpop_bound_access_tokens: options.dpop,
+    tls_client_certificate_bound_access_tokens: options.certificateBound,
     limits: options.limits === undefined ? undefined : parseLimits(options.limits),
     client_credentials_refresh: options.refresh,
   })

@@ -59,10 +59,13 @@ export type Surroundings = { log: Log; clock: Clock }
 
 /** What tokens can be for, and with which scopes. */
 function resourcesOf({ resources, proxy, issuer }: Config): Resources {
+  const served: Resources = resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } }
+  // Behind one terminator the issuer and the proxy may have one address.
+  const atIssuer = served[issuer.url]?.scopes ?? []
   return {
-    ...(resources ?? { [proxy.url]: { scopes: [OCR_SCOPE] } }),
+    ...served,
     [adminResourceOf(issuer.url)]: { scopes: ADMIN_SCOPES },
-    [issuer.url]: { scopes: [REVOCATIONS_SCOPE] },
+    [issuer.url]: { scopes: [...atIssuer, REVOCATIONS_SCOPE] },
   }
 }
 

@@ -185,6 +185,19 @@ test('create takes every flag of a client', async () => {
   expect(client).not.toHaveProperty('client_secret')
 })
 
+test('create takes what binds a client and its tokens to keys and certificates', async () => {
+  const byKeys = ['--auth-method', 'private_key_jwt', '--jwks-uri', 'https://keys.example/jwks']
+  expect(await run('clients', 'create', ...byKeys, '--dpop')).toMatchObject({
+    jwks_uri: 'https://keys.example/jwks',
+    dpop_bound_access_tokens: true,
+  })
+  const byCertificate = ['--auth-method', 'tls_client_auth', '--tls-subject-dn', 'CN=robot']
+  expect(await run('clients', 'create', ...byCertificate, '--certificate-bound')).toMatchObject({
+    tls_client_auth_subject_dn: 'CN=robot',
+    tls_client_certificate_bound_access_tokens: true,
+  })
+})
+
 describe('for people', () => {
   test('lists are tables, and create shows the secret with a warning on stderr', async () => {
     const created = await runCommand(['clients', 'create', '--id', 'human'], remote)

@@ -17,17 +17,17 @@ import { startTestIssuer, type TestIssuer } from '../support/test-issuer.ts'
 const around = { log: createLog('silent'), clock: systemClock }
 
 /** The same public address for both of a pair, as behind a load balancer: each listens on a port of its own. */
-async function pairOf(dir: string, redisUrl: string, set: readonly string[] = []) {
+async function pairOf(dir: string, redisUrl: string, more: readonly string[] = []) {
+  const encryptionKey = Buffer.alloc(32, 1).toString('base64')
+  const set = [`redis.url=${redisUrl}`, `keys.encryptionKey=${encryptionKey}`, ...more]
   const one = await testConfig(dir, set)
   const two = await testConfig(dir, set)
-  const redis = { url: redisUrl }
   const other: Config = {
     ...two,
-    redis,
     issuer: { ...two.issuer, url: one.issuer.url },
     proxy: { ...two.proxy, url: one.proxy.url },
   }
-  return [{ ...one, redis }, other] as const
+  return [one, other] as const
 }
 
 describe.skipIf(!hasRedisServer)('on one Redis', () => {

@@ -127,3 +127,22 @@ describe.skipIf(!hasRedisServer)('two issuers on one Redis', () => {
     await rm(dir, { recursive: true })
   })
 })
+
+test('an issuer and a proxy that share one address share its resource', async () => {
+  const url = 'https://one.example'
+  const gatehouse = await startGatehouse('http://localhost:1', [
+    `issuer.url=${url}`,
+    `proxy.url=${url}`,
+  ])
+  const { clientId, clientSecret } = await gatehouse.createClient()
+  const response = await fetch(`http://${gatehouse.config.issuer.listen}/token`, {
+    method: 'POST',
+    body: new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id: clientId,
+      client_secret: clientSecret,
+    }),
+  })
+  expect(await response.json()).toMatchObject({ scope: 'ocr_api_access' })
+  await gatehouse.close()
+})
