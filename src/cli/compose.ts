@@ -34,8 +34,10 @@ import type { Registry } from '../registry/registry.ts'
 import { followRevocations } from '../revocations/follow-store.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
+import { onRevokedKey } from '../revocations/revoked-keys.ts'
 import { REVOCATIONS } from '../revocations/revocation.ts'
 import { OCR_SCOPE, type ClaimsPolicy } from '../tokens/access-token.ts'
+import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
@@ -44,6 +46,7 @@ import { issuerSenderCheck } from './issuer-senders.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
+import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
 import { openProxyRevocations } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
@@ -261,6 +264,8 @@ export async function startProxy(
   const { issuer, proxy } = config
   const client = await loadProxyClient(config)
   const tokens = client && proxyTokensOf(client, config, { clock })
+  // With the issuer in the same process there is nothing to outlive.
+  const cache = inProcess === undefined ? await openProxyCache(config, client, log) : undefined
   const registry = createMetricsRegistry()
   const jwks = createRemoteJwks({
     issuer: issuer.url,
@@ -281,7 +286,13 @@ export async function startProxy(
     clock,
   )
   const senders = await openProxySenders(config, { log, clock })
-  const revocations = await openProxyRevocations(config, { log, clock }, { inProcess, tokens })
+  const revocations = await openProxyRevocations(
+    config,
+    { log, clock },
+    { inProcess, tokens, file: cache?.revocations },
+  )
+  const keptJwks = cache && (await keepJwks(cache.jwks, jwks, { log, clock }))
+  if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
   const handle = createProxy({
     url: proxy.url,
@@ -334,6 +345,7 @@ export async function startProxy(
       await running.close(drainSeconds)
       await upstreams.close()
       await revocations.close()
+      await keptJwks?.close()
       await senders.close()
     },
   }

@@ -1,12 +1,10 @@
 import type { Config } from '../config/schema.ts'
+import { REVOCATIONS_SCOPE } from '../issuer/revocation-feed.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { signClientAssertion } from '../keys/client-assertion.ts'
 import { loadClientKey, type ClientKey } from '../keys/client-key-file.ts'
 import { createClientTokenSource, type ClientTokenSource } from '../tokens/client-token.ts'
 import type { Surroundings } from './compose.ts'
-
-/** The scope of the issuer's revocation feed; the issuer itself is the resource. */
-export const FEED_SCOPE = 'revocations:read'
 
 /** Who the proxy is at the issuer. */
 export type ProxyClient = { clientId: string; key: ClientKey }
@@ -31,7 +29,7 @@ export function proxyTokensOf(
 ): ClientTokenSource {
   return createClientTokenSource({
     issuer: issuer.url,
-    scope: FEED_SCOPE,
+    scope: REVOCATIONS_SCOPE,
     resource: issuer.url,
     signAssertion: () => signClientAssertion({ key, clientId, issuer: issuer.url, clock }),
     clock,

@@ -1,8 +1,10 @@
 import type { Config } from '../config/schema.ts'
+import type { AuthenticatedFile } from '../kernel/authenticated-file.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { followIssuer } from '../revocations/follow-issuer.ts'
-import { followRevocations } from '../revocations/follow-store.ts'
-import type { LiveRevocations } from '../revocations/live-revocations.ts'
+import { followRevocations, type FollowOptions } from '../revocations/follow-store.ts'
+import { keepRevocations } from '../revocations/kept-revocations.ts'
+import { createLiveRevocations, type LiveRevocations } from '../revocations/live-revocations.ts'
 import {
   createOpenGuard,
   createRevocationGuard,
@@ -12,14 +14,25 @@ import type { ClientTokenSource } from '../tokens/client-token.ts'
 import type { Surroundings } from './compose.ts'
 import { openStore } from './open-registry.ts'
 
-export type ProxyRevocations = { guard: RevocationGuard; close: () => Promise<void> }
+export type ProxyRevocations = {
+  guard: RevocationGuard
+  /** What is known; undefined where nothing is asked. */
+  live: LiveRevocations | undefined
+  close: () => Promise<void>
+}
 
 export type RevocationSources = {
   /** What the issuer knows of revocations, where it is in the same process. */
   inProcess: LiveRevocations | undefined
   /** Tokens of the proxy's own client, where it has one. */
   tokens: ClientTokenSource | undefined
+  /** Where the view is kept for a restart. */
+  file: AuthenticatedFile | undefined
 }
+
+/** The age of the view goes to disk ten times within its bound, and at least once a minute. */
+const keepIntervalMs = (maxStalenessSeconds: number): number =>
+  Math.min(maxStalenessSeconds * 100, 60_000)
 
 /** The issuer is heard of every 5 s: anything shorter would be stale in between. */
 const SHORTEST_STALENESS_OVER_HTTP_SECONDS = 10
@@ -31,17 +44,18 @@ const SHORTEST_STALENESS_OVER_HTTP_SECONDS = 10
 export async function openProxyRevocations(
   config: Config,
   { log, clock }: Surroundings,
-  { inProcess, tokens }: RevocationSources,
+  { inProcess, tokens, file }: RevocationSources,
 ): Promise<ProxyRevocations> {
-  const { revocations, redis, issuer } = config
+  const { revocations, redis } = config
   const feed = revocations.feed ?? (inProcess ? 'in_process' : redis.url ? 'redis' : 'issuer')
   if (feed === 'off') {
     log.warn({ event: 'revocations.off' }, 'revoked tokens are accepted until they expire')
-    return { guard: createOpenGuard(), close: async () => undefined }
+    return { guard: createOpenGuard(), live: undefined, close: async () => undefined }
   }
   const options = { ...revocations, log }
   if (inProcess !== undefined) {
-    return { guard: createRevocationGuard(inProcess, options), close: async () => undefined }
+    const guard = createRevocationGuard(inProcess, options)
+    return { guard, live: inProcess, close: async () => undefined }
   }
   if (feed === 'in_process') {
     throw new ConfigError(
@@ -49,18 +63,37 @@ export async function openProxyRevocations(
       'use `start`, or set redis.url',
     )
   }
-  if (feed === 'issuer') {
-    const url = `${issuer.url}/revocations`
-    const followed = followIssuer({ url, tokens: requireFeed(config, tokens), clock, log })
-    return {
-      guard: createRevocationGuard(followed, options),
-      close: async () => followed.close(),
-    }
-  }
-  const store = await openStore(config, clock)
-  const followed = followRevocations(store, { clock, log })
+  const feedTokens = feed === 'issuer' ? requireFeed(config, tokens) : undefined
+  const live = createLiveRevocations(clock)
+  const intervalMs = keepIntervalMs(revocations.maxStalenessSeconds)
+  const kept = file && (await keepRevocations(file, live, { clock, log, intervalMs }))
+  const followed =
+    feedTokens === undefined
+      ? await followOnRedis(config, { clock, log, live })
+      : followIssuer({
+          url: `${config.issuer.url}/revocations`,
+          tokens: feedTokens,
+          clock,
+          log,
+          live,
+        })
   return {
-    guard: createRevocationGuard(followed, options),
+    guard: createRevocationGuard(live, options),
+    live,
+    close: async () => {
+      await followed.close()
+      await kept?.close()
+    },
+  }
+}
+
+async function followOnRedis(
+  config: Config,
+  options: FollowOptions,
+): Promise<{ close: () => Promise<void> }> {
+  const store = await openStore(config, options.clock)
+  const followed = followRevocations(store, options)
+  return {
     close: async () => {
       followed.close()
       await store.close()

@@ -56,6 +56,14 @@ export function createProxyMetrics(
     },
   })
   void new Gauge({
+    name: 'gatehouse_clock_skew_seconds',
+    help: "By how much the issuer's clock is ahead of ours, to about a second",
+    registers,
+    collect() {
+      this.set(jwks.issuerAheadSeconds() ?? Number.NaN)
+    },
+  })
+  void new Gauge({
     name: 'gatehouse_revocation_lag_seconds',
     help: 'Since when revocations may have been missed',
     registers,

@@ -4,6 +4,7 @@ import type { Log } from '../kernel/log.ts'
 import type { JournalEntry, Store } from '../store/store.ts'
 import {
   createLiveRevocations,
+  type FedRevocations,
   type LiveRevocations,
   type LoggedRevocation,
 } from './live-revocations.ts'
@@ -15,7 +16,13 @@ export type FollowedRevocations = LiveRevocations & {
   close: () => void
 }
 
-export type FollowOptions = { clock: Clock; log: Log; heartbeatMs?: number }
+export type FollowOptions = {
+  clock: Clock
+  log: Log
+  heartbeatMs?: number
+  /** What is known from before, if anything is. */
+  live?: FedRevocations
+}
 
 /** Two beats fit into the shortest staleness that can be configured. */
 const HEARTBEAT_MS = 500
@@ -27,9 +34,8 @@ const RETRY_DELAY_MS = 1000
  */
 export function followRevocations(
   store: Pick<Store, 'follow'>,
-  { clock, log, heartbeatMs = HEARTBEAT_MS }: FollowOptions,
+  { clock, log, heartbeatMs = HEARTBEAT_MS, live = createLiveRevocations(clock) }: FollowOptions,
 ): FollowedRevocations {
-  const live = createLiveRevocations(clock)
   const closing = new AbortController()
   const { promise: caughtUp, resolve: markCaughtUp } = Promise.withResolvers<void>()
   let after: string | undefined

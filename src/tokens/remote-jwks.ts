@@ -1,10 +1,15 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
-import { z } from 'zod'
+import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError, AuthError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
-import { fetchJson, unavailable } from './fetch-json.ts'
-import { fetchIssuerMetadata } from './issuer-metadata.ts'
+import {
+  fetchJwks,
+  importKeys,
+  withoutKeys,
+  type JwksPlace,
+  type JwksSnapshot,
+  type PublishedKeys,
+} from './jwks-snapshot.ts'
 
 /** Where a verifier gets its keys from. */
 export type KeySource = {
@@ -23,12 +28,19 @@ export type RemoteJwks = KeySource & {
   /** Since when the keys at hand are what the issuer publishes; undefined before the first success. */
   ageSeconds: () => number | undefined
   isUsable: () => boolean
+  /** By how much the issuer's clock was ahead of ours at the last fetch, to about a second. */
+  issuerAheadSeconds: () => number | undefined
+  /** For a key that somebody else has: it is gone at once and never comes back, and its successor is fetched. */
+  drop: (kid: string) => void
+  /** What is known from before; it is fetched again all the same. */
+  restore: (published: PublishedKeys) => void
+  /** What is known now, if it may be relied on. */
+  published: () => PublishedKeys | undefined
+  /** Calls back after each change of what is known, its age included. */
+  onChange: (listener: () => void) => void
 }
 
-export type RemoteJwksOptions = {
-  issuer: string
-  /** Without it, the `jwks_uri` of the issuer's metadata (RFC 8414). */
-  jwksUrl?: string | undefined
+export type RemoteJwksOptions = JwksPlace & {
   /** The least time between two fetches, whether they succeed or not. */
   cooldownSeconds: number
   /** For how long keys stay usable while the issuer cannot be reached. */
@@ -37,11 +49,9 @@ export type RemoteJwksOptions = {
   log: Log
 }
 
-type Snapshot = { keys: ReadonlyMap<string, KeyObject>; fetchedAtMs: number; maxAgeSeconds: number }
-
-const DEFAULT_MAX_AGE_SECONDS = 300
 const LONGEST_MAX_AGE_SECONDS = 3600
-const MIN_MODULUS_BITS = 2048
+/** The issuer revokes a key before it takes it away: so often it is asked, once a second, whether it has. */
+const URGENT_ATTEMPTS = 30
 
 /**
  * The issuer's JWKS, kept fresh in the background. Good keys never wait for the network, keys outlive an issuer outage
@@ -49,20 +59,36 @@ const MIN_MODULUS_BITS = 2048
  */
 export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
   const { clock, cooldownSeconds, maxStaleSeconds, log } = options
-  let snapshot: Snapshot | undefined
+  const dropped = new Set<string>()
+  const listeners = new Set<() => void>()
+  let snapshot: JwksSnapshot | undefined
+  let maxAgeSeconds = 0
+  let aheadSeconds: number | undefined
   let running: Promise<void> | undefined
   let lastAttemptAtMs = -Infinity
   let hasLastAttemptFailed = false
+  let urgentAttempts = 0
 
   const ageSeconds = () => snapshot && (clock() - snapshot.fetchedAtMs) / 1000
   const isUsable = () => (ageSeconds() ?? Infinity) <= maxStaleSeconds
   const cooldownLeftSeconds = () => cooldownSeconds - (clock() - lastAttemptAtMs) / 1000
 
+  function learn(next: JwksSnapshot): void {
+    snapshot = withoutKeys(next, dropped)
+    for (const listener of listeners) listener()
+  }
+
   async function attemptFetch(): Promise<void> {
     lastAttemptAtMs = clock()
+    urgentAttempts = Math.max(0, urgentAttempts - 1)
     try {
-      snapshot = await fetchSnapshot(options)
+      const fetched = await fetchJwks(options, clock)
+      if (![...fetched.keys.keys()].some((kid) => dropped.has(kid))) urgentAttempts = 0
+      // However long the issuer allows, keys are fetched again well before they may no longer be used.
+      maxAgeSeconds = Math.min(fetched.maxAgeSeconds, maxStaleSeconds / 2, LONGEST_MAX_AGE_SECONDS)
+      aheadSeconds = fetched.issuerAheadSeconds
       hasLastAttemptFailed = false
+      learn(fetched)
     } catch (error) {
       hasLastAttemptFailed = true
       log.warn(
@@ -75,8 +101,8 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
   }
 
   /** Joins the fetch under way, or starts one unless the last was too recent. */
-  function refresh(): Promise<void> | undefined {
-    if (running === undefined && cooldownLeftSeconds() <= 0) running = attemptFetch()
+  function refresh({ isUrgent = false } = {}): Promise<void> | undefined {
+    if (running === undefined && (isUrgent || cooldownLeftSeconds() <= 0)) running = attemptFetch()
     return running
   }
 
@@ -86,22 +112,36 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
     find,
     ageSeconds,
     isUsable,
+    issuerAheadSeconds: () => aheadSeconds,
+    published: () => (snapshot === undefined || !isUsable() ? undefined : publishedOf(snapshot)),
+    onChange: (listener) => void listeners.add(listener),
+    drop(kid) {
+      if (dropped.has(kid)) return
+      dropped.add(kid)
+      urgentAttempts = URGENT_ATTEMPTS
+      if (snapshot !== undefined) learn(snapshot)
+      log.warn({ event: 'jwks.key_dropped', kid }, 'a signing key was revoked')
+      void refresh({ isUrgent: true })
+    },
+    restore(published) {
+      if (snapshot === undefined) learn(importKeys(published))
+    },
     refreshIfDue() {
-      const isFresh = snapshot !== undefined && (ageSeconds() ?? 0) < snapshot.maxAgeSeconds
+      if (urgentAttempts > 0) return void refresh({ isUrgent: true })
+      const isFresh = snapshot !== undefined && (ageSeconds() ?? 0) < maxAgeSeconds
       if (!isFresh) void refresh()
     },
     async fetch(kid) {
       await refresh()
       const key = find(kid)
       if (key !== undefined) return key
-      if (hasLastAttemptFailed || !isUsable()) {
+      const isWaiting = urgentAttempts > 0 && !dropped.has(kid)
+      if (hasLastAttemptFailed || isWaiting || !isUsable()) {
+        const waitSeconds = isWaiting ? 1 : Math.max(1, Math.ceil(cooldownLeftSeconds()))
         throw new AppError(
           'temporarily_unavailable',
           'The signing keys cannot be fetched right now.',
-          {
-            reason: 'keys_unavailable',
-            headers: { 'retry-after': String(Math.max(1, Math.ceil(cooldownLeftSeconds()))) },
-          },
+          { reason: 'keys_unavailable', headers: { 'retry-after': String(waitSeconds) } },
         )
       }
       throw new AuthError('invalid_token', 'The issuer does not publish the key of this token.', {
@@ -111,43 +151,4 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
   }
 }
 
-const metadataSchema = z.object({ jwks_uri: z.url() })
-const jwksSchema = z.object({ keys: z.array(z.record(z.string(), z.unknown())) })
-const rsaSigningKey = z.object({
-  kty: z.literal('RSA'),
-  kid: z.string().min(1),
-  alg: z.literal('RS256').optional(),
-  use: z.literal('sig').optional(),
-  n: z.string(),
-  e: z.string(),
-})
-
-async function fetchSnapshot({
-  issuer,
-  jwksUrl,
-  maxStaleSeconds,
-  clock,
-}: RemoteJwksOptions): Promise<Snapshot> {
-  const { body, headers } = await fetchJson(
-    jwksUrl ?? (await fetchIssuerMetadata(issuer, metadataSchema)).jwks_uri,
-  )
-  const keys = new Map<string, KeyObject>()
-  for (const jwk of jwksSchema.parse(body).keys) {
-    const parsed = rsaSigningKey.safeParse(jwk)
-    if (!parsed.success) continue
-    const { kty, n, e } = parsed.data
-    const key = createPublicKey({ key: { kty, n, e }, format: 'jwk' })
-    if ((key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_MODULUS_BITS)
-      keys.set(parsed.data.kid, key)
-  }
-  // An issuer always has a key: an empty set is a fault on its side, not a reason to forget the keys at hand.
-  if (keys.size === 0) throw unavailable('the JWKS has no usable RS256 key')
-  // However long the issuer allows, keys are fetched again well before they may no longer be used.
-  const maxAgeSeconds = Math.min(maxAgeOf(headers), maxStaleSeconds / 2, LONGEST_MAX_AGE_SECONDS)
-  return { keys, fetchedAtMs: clock(), maxAgeSeconds }
-}
-
-function maxAgeOf(headers: Headers): number {
-  const seconds = /(?:^|,)\s*max-age=(\d{1,9})/.exec(headers.get('cache-control') ?? '')?.[1]
-  return seconds === undefined ? DEFAULT_MAX_AGE_SECONDS : Math.max(1, Number(seconds))
-}
+const publishedOf = ({ fetchedAtMs, jwks }: JwksSnapshot): PublishedKeys => ({ fetchedAtMs, jwks })

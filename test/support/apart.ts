@@ -28,7 +28,7 @@ export type Apart = {
   close: () => Promise<void>
 }
 
-/** An issuer and a proxy that share no process, no disk and no Redis: the proxy has a client of its own, `proxy-1`. */
+/** An issuer and a proxy that share neither a process nor a disk: the proxy has a client of its own, `proxy-1`. */
 export async function startApart(set: readonly string[] = []): Promise<Apart> {
   const dir = await mkdtemp(join(tmpdir(), 'gatehouse-apart-'))
   const time = { now: Date.now() }

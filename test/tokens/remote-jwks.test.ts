@@ -1,8 +1,13 @@
 import fc from 'fast-check'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { openAuthenticatedFile } from '../../src/kernel/authenticated-file.ts'
 import { AppError, AuthError } from '../../src/kernel/errors.ts'
 import { createLog } from '../../src/kernel/log.ts'
+import { keepJwks } from '../../src/tokens/kept-jwks.ts'
 import { createRemoteJwks, type RemoteJwks } from '../../src/tokens/remote-jwks.ts'
+import { useTempFolders } from '../support/temp-folders.ts'
 import { KID, startTestIssuer, type TestIssuer } from '../support/test-issuer.ts'
 
 const COOLDOWN = 10
@@ -195,5 +200,107 @@ describe('where the keys come from', () => {
   test('a redirect is not followed', async () => {
     issuer.answerJwks((res) => res.writeHead(302, { location: `${issuer.url}/elsewhere` }).end())
     expect(await codeOf(jwks.fetch(KID))).toBe('temporarily_unavailable/keys_unavailable')
+  })
+})
+
+describe('a key that was revoked', () => {
+  test('is gone at once, is asked about until the issuer takes it away, and never comes back', async () => {
+    await jwks.fetch(KID)
+    issuer.published.push({ ...issuer.published[0], kid: 'other' })
+    jwks.drop(KID)
+    expect(jwks.find(KID)).toBeUndefined()
+    // The issuer publishes it still: it is asked again, within the cooldown.
+    await expect.poll(() => jwks.find('other')).toBeDefined()
+    expect(issuer.fetches()).toBe(2)
+    expect(jwks.find(KID)).toBeUndefined()
+    expect(await codeOf(jwks.fetch(KID))).toBe('invalid_token/unknown_kid')
+    expect(await codeOf(jwks.fetch('fresh'))).toBe('temporarily_unavailable/keys_unavailable')
+
+    issuer.published.shift()
+    issuer.published.push({ ...issuer.published[0], kid: 'fresh' })
+    jwks.refreshIfDue()
+    await expect.poll(() => jwks.find('fresh')).toBeDefined()
+    jwks.refreshIfDue()
+    jwks.drop(KID)
+    expect(issuer.fetches()).toBe(3)
+    expect(await codeOf(jwks.fetch('no such'))).toBe('invalid_token/unknown_kid')
+  })
+
+  test('that the issuer goes on publishing is asked about a bounded number of times', async () => {
+    await jwks.fetch(KID)
+    issuer.published.push({ ...issuer.published[0], kid: 'other' })
+    jwks.drop(KID)
+    for (let second = 0; second < 100; second += 1) {
+      jwks.refreshIfDue()
+      await jwks.fetch('unknown').catch(() => undefined)
+    }
+    expect(issuer.fetches()).toBeLessThanOrEqual(32)
+    expect(issuer.fetches()).toBeGreaterThan(10)
+  })
+})
+
+test('tells by how much the issuer’s clock is ahead, also through a cache', async () => {
+  issuer.answerJwks((res) => {
+    res
+      .setHeader('date', new Date(now - 10_000).toUTCString())
+      .setHeader('age', '40')
+      .end(JSON.stringify({ keys: issuer.published }))
+  })
+  expect(jwks.issuerAheadSeconds()).toBeUndefined()
+  await jwks.fetch(KID)
+  expect(jwks.issuerAheadSeconds()).toBe(30.5)
+})
+
+describe('keys that are kept on disk', () => {
+  const newFolder = useTempFolders()
+  const fileAt = (path: string) =>
+    openAuthenticatedFile({ path, key: Buffer.alloc(32, 1), purpose: ['jwks', issuer.url] })
+
+  async function keepFetched(): Promise<string> {
+    const path = join(newFolder(), 'jwks.json')
+    const { close } = await keepJwks(fileAt(path), jwks, { clock, log })
+    await jwks.fetch(KID)
+    await close()
+    return path
+  }
+
+  test('serve the next process while the issuer is away, as old as they are', async () => {
+    const path = await keepFetched()
+    issuer.answerJwks((res) => res.writeHead(500).end())
+    now += 1_000_000
+    const next = createJwks()
+    const { close } = await keepJwks(fileAt(path), next, { clock, log })
+    expect(next.find(KID)).toBeDefined()
+    expect(next.ageSeconds()).toBe(1000)
+    now += (MAX_STALE - 1000) * 1000 + 1
+    expect(next.find(KID)).toBeUndefined()
+    expect(await codeOf(next.fetch(KID))).toBe('temporarily_unavailable/keys_unavailable')
+    await close()
+  })
+
+  test('are fetched again at once, and a dropped key is not kept', async () => {
+    const path = await keepFetched()
+    const next = createJwks()
+    const { close } = await keepJwks(fileAt(path), next, { clock, log })
+    issuer.published.push({ ...issuer.published[0], kid: 'other' })
+    next.refreshIfDue()
+    await expect.poll(() => next.find('other')).toBeDefined()
+    next.drop(KID)
+    await close()
+    const third = createJwks()
+    await keepJwks(fileAt(path), third, { clock, log })
+    expect([third.find(KID), third.find('other') !== undefined]).toEqual([undefined, true])
+  })
+
+  test('are left aside when they are not what was kept, or from the future', async () => {
+    const path = await keepFetched()
+    now -= 1
+    const early = createJwks()
+    await keepJwks(fileAt(path), early, { clock, log })
+    now += 1
+    writeFileSync(path, readFileSync(path, 'utf8').replace(KID, 'other-key-1'))
+    const forged = createJwks()
+    await keepJwks(fileAt(path), forged, { clock, log })
+    expect([early.isUsable(), forged.isUsable()]).toEqual([false, false])
   })
 })
