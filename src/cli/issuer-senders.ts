@@ -9,8 +9,8 @@ import { createSenderCheck, type SenderCheck } from '../tokens/sender.ts'
 type Shared = { store: Store; secrets: InstallationSecrets }
 
 /**
- * How the issuer's own resources find out whether a bound token comes from whom it was issued to, all issuers together, with the
- * nonces that the token endpoint gives, too.
+ * How the issuer's own resources find out whether a bound token comes from whom it was issued to: all issuers together,
+ * with the nonces that the token endpoint gives, too.
  */
 export function issuerSenderCheck(
   { store, secrets }: Shared,

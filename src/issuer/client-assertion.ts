@@ -39,8 +39,8 @@ export function requireStrictAssertion(issuer: string, { errors }: OidcProvider)
 const PROOF_LEAD_SECONDS = 300
 
 /**
- * Lets each assertion and each DPoP proof (RFC 9449 §11.1) count once, on every issuer of the same store: oidc-provider would look first and write then, so
- * that two at the same time both pass.
+ * Lets each assertion and each DPoP proof (RFC 9449 §11.1) count once, on every issuer of the same store: oidc-provider
+ * would look first and write then, so that two at the same time both pass.
  */
 export function rememberAssertions(
   provider: Provider,

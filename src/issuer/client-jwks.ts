@@ -19,7 +19,7 @@ const MIN_AGE_SECONDS = 60
 const MAX_AGE_SECONDS = 300
 
 export type ClientJwksOptions = {
-  /** Whether clients may have their keys on this machine, for development: true while the issuer itself is on loopback. */
+  /** Whether clients may have their keys on this machine: for development, while the issuer itself is on loopback. */
   allowsLoopback: boolean
   clock: Clock
   log: Log
@@ -33,10 +33,10 @@ type Jwks = { keys: unknown[] }
 type Entry = { answer: Promise<Jwks>; freshUntilMs: number }
 
 /**
- * Reads the `jwks_uri` of clients for oidc-provider, in the form of its `fetch`. Whoever registers a client chooses that address, so
- * it is https alone, its name is resolved once and must lead to public addresses only, the connection goes to the one
- * that was checked, redirects are not followed, and time and size are bounded. A client whose keys cannot be had has none
- * until they are asked for again a minute later: its assertions are refused, the log says why.
+ * Reads the `jwks_uri` of clients for oidc-provider, in the form of its `fetch`. Whoever registers a client chooses that
+ * address, so it is https alone, its name is resolved once and must lead to public addresses only, redirects are not
+ * followed, and time and size are bounded. A client whose keys cannot be had has none for a minute: it is refused, and
+ * the log says why.
  */
 export function createClientJwksFetch(options: ClientJwksOptions) {
   const { clock, log } = options

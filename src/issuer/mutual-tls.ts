@@ -17,8 +17,8 @@ export type MutualTlsOptions = {
 export type MutualTls = NonNullable<NonNullable<Configuration['features']>['mTLS']>
 
 /**
- * Mutual TLS as oidc-provider asks for it (RFC 8705): client authentication by a certificate of an authority or by a registered one, and
- * certificate-bound tokens.
+ * Mutual TLS as oidc-provider asks for it (RFC 8705): client authentication by a certificate of an authority or by a
+ * registered one, and certificate-bound tokens.
  */
 export function mutualTls(options: MutualTlsOptions): MutualTls {
   const anchors = certificatesIn(options.clientCa ?? '')
@@ -58,8 +58,8 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 const ANY_PURPOSE = '2.5.29.37.0'
 
 /**
- * Whether a chain of current certificates leads from this one to one of the anchors. The terminator has verified it already;
- * this holds when it is told to let any certificate through, for clients that sign their own.
+ * Whether a chain of current certificates leads from this one to one of the anchors. The terminator has verified it
+ * already; this holds when it is told to let any certificate through, for clients that sign their own.
  */
 function leadsTo(
   anchors: readonly X509Certificate[],

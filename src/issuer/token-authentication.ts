@@ -20,8 +20,9 @@ export type TokenAuthenticatorOptions = Pick<RevocationGuard, 'requireNotRevoked
 }
 
 /**
- * Who calls one of the issuer's own resources, by a token with that scope, sent by whom it was issued to. AuthError when there is none, it is not
- * good, revoked or lacks the scope; AppError `temporarily_unavailable` when that cannot be known.
+ * Who calls one of the issuer's own resources, by a token with that scope, sent by whom it was issued to. AuthError when
+ * there is none, it is not good, revoked, somebody else's, or lacks the scope; AppError `temporarily_unavailable` when
+ * that cannot be known.
  */
 export function createTokenAuthenticator(options: TokenAuthenticatorOptions): TokenAuthenticator {
   const { issuer, verify, requireNotRevoked, requireRightSender, trustedProxies } = options

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { isIP, type BlockList } from 'node:net'
 import { TLSSocket } from 'node:tls'
 
-/** What a caller has proven the possession of, with the certificates that it sent along. Nobody has vouched for it yet. */
+/** What a caller has proven to hold, with the certificates that it sent along. Nobody has vouched for it yet. */
 export type ClientCertificate = {
   certificate: X509Certificate
   intermediates: readonly X509Certificate[]
@@ -11,8 +11,8 @@ export type ClientCertificate = {
 
 /**
  * The certificate of the caller: from the TLS session or, where the peer is a trusted terminator, from its `Client-Cert`
- * header (RFC 9440 §2) and from there alone, as the session is then that of the terminator. Undefined when there is none, or
- * when the header is there twice or not readable.
+ * header (RFC 9440 §2) and from there alone, as the session is then that of the terminator. Undefined when there is none,
+ * or when the header is there twice or not readable.
  */
 export function clientCertificateOf(
   req: IncomingMessage,

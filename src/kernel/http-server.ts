@@ -19,8 +19,8 @@ export type HttpServerOptions = {
   handle: RequestListener
   log: Log
   /**
-   * PEM contents. Without it the listener speaks plain HTTP. With `clientCa` callers are asked for a certificate, and need not
-   * have one: what it is worth is for the handler to find out.
+   * PEM contents. Without it the listener speaks plain HTTP. With `clientCa` callers are asked for a certificate, and
+   * need not have one: what it is worth is for the handler to find out.
    */
   tls?: { cert: string; key: string; clientCa?: string | undefined } | undefined
   /** Addresses of TLS terminators: only they may connect, and only with `X-Forwarded-Proto: https`. */

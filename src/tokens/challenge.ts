@@ -3,8 +3,8 @@ import { DPOP_ALGORITHMS } from './dpop-proof.ts'
 
 /**
  * The `WWW-Authenticate` values of a 401 or 403 (RFC 6750 §3, RFC 9449 §7.1, RFC 9728 §5.1): for both schemes, with the
- * address of the resource metadata where there is one. The error stands with the scheme that was tried; without credentials there is
- * none.
+ * address of the resource metadata where there is one. The error stands with the scheme that was tried; without
+ * credentials there is none.
  */
 export function challengesOf(
   error: AuthError,

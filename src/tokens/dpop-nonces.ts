@@ -15,9 +15,9 @@ const NONCE_BYTES = 32
 export const NONCE_LIFETIME_SECONDS = 3 * STEP_SECONDS
 
 /**
- * Nonces that are kept nowhere: each is derived from a key and the minute. Whoever shares the key accepts them, those of the
- * minute before, and those of the next one, as clocks differ. `key` is asked each time, so that it may change. Those that
- * oidc-provider makes of the same key are the same, so a client of the issuer needs one at a time.
+ * Nonces that are kept nowhere: each is derived from a key and the minute. Whoever shares the key accepts them, those of
+ * the minute before, and those of the next one, as clocks differ. `key` is asked each time, so that it may change.
+ * oidc-provider makes the same of the same key, so a client of the issuer needs one at a time.
  */
 export function createDpopNonces(key: () => Buffer, clock: Clock): DpopNonces {
   const step = () => Math.floor(epochSeconds(clock) / STEP_SECONDS)

@@ -2,8 +2,8 @@ const UNRESERVED = /^[A-Za-z0-9._~-]$/
 
 /**
  * An http(s) URI without query and fragment in one spelling, for the comparison of `htu` (RFC 9449 §4.3): scheme and
- * host in lower case, no default port, no dot segments, `/` for no path (RFC 3986 §6.2.2, §6.2.3), and unreserved characters
- * never percent-encoded. Undefined when it is none, or names a user.
+ * host in lower case, no default port, no dot segments, `/` for no path (RFC 3986 §6.2.2, §6.2.3), and unreserved
+ * characters never percent-encoded. Undefined when it is none, or names a user.
  */
 export function normaliseTargetUri(text: string): string | undefined {
   // A URL parser forgives what no URI has: blanks, control characters, backslashes.

@@ -1,6 +1,4 @@
-import { rm } from 'node:fs/promises'
 import { X509Certificate, hash } from 'node:crypto'
-import { tmpdir } from 'node:os'
 import { text } from 'node:stream/consumers'
 import { connect as connectTls, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { Agent, fetch as fetchOver } from 'undici'
@@ -80,10 +78,6 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await model?.close()
-  for (const { certFile } of Object.values(made ?? {})) {
-    const folder = certFile.slice(0, certFile.lastIndexOf('/'))
-    if (folder.startsWith(tmpdir())) await rm(folder, { recursive: true })
-  }
 })
 
 /** Whoever shows that certificate, its issuers with it, on connections of its own. */

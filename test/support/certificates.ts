@@ -1,9 +1,11 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { afterAll } from 'vitest'
 
 const run = promisify(execFile)
 const openssl = (args: readonly string[][]) => run('openssl', args.flat())
@@ -30,10 +32,13 @@ export const FOR_LOCALHOST = ['subjectAltName=DNS:localhost,IP:127.0.0.1']
 
 let serial = 1
 
-/** Makes certificates with openssl in a folder of their own. */
+const root = mkdtempSync(join(tmpdir(), 'gatehouse-cert-'))
+afterAll(() => rmSync(root, { recursive: true }))
+
+/** Makes a certificate with openssl; its files are gone once the tests of the file are over. */
 export async function makeCertificate(request: CertificateRequest): Promise<Certified> {
   const { subject, extensions = [], by } = request
-  const dir = await mkdtemp(join(tmpdir(), 'gatehouse-cert-'))
+  const dir = await mkdtemp(join(root, 'made-'))
   const at = (name: string) => join(dir, name)
   await writeFile(at('ext.cnf'), `[ext]\n${extensions.join('\n')}\n`)
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
