@@ -63,6 +63,7 @@ async function serve(all: Clients): Promise<string> {
     clients: all,
     store,
     clock: systemClock,
+    ownTokens: { findLive: async () => undefined },
     resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
     defaultResource: RESOURCE,
     accessTokenTtlSeconds: 900,

@@ -8,23 +8,16 @@ import { createLiveProvider } from '../issuer/live-provider.ts'
 import { mutualTls } from '../issuer/mutual-tls.ts'
 import { createProvider } from '../issuer/provider.ts'
 import type { Resources } from '../issuer/resources.ts'
-import {
-  createRevocationFeed,
-  REVOCATIONS_SCOPE,
-  type RevocationFeed,
-} from '../issuer/revocation-feed.ts'
-import { createTokenAuthenticator } from '../issuer/token-authentication.ts'
+import { REVOCATIONS_SCOPE } from '../issuer/revocation-feed.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
-import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
 import { generateSigningKey } from '../keys/ring-file.ts'
-import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RingSource } from '../keys/ring-source.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
@@ -36,24 +29,22 @@ import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
 import { onRevokedKey } from '../revocations/revoked-keys.ts'
 import { REVOCATIONS } from '../revocations/revocation.ts'
-import { OCR_SCOPE, type ClaimsPolicy } from '../tokens/access-token.ts'
+import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
-import { issuerSenderCheck } from './issuer-senders.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
+import { createOwnEndpoints } from './own-endpoints.ts'
 import { openProxyRevocations } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
 
 const SECONDS_PER_DAY = 86_400
-/** For tokens that are used at the issuer itself. */
-const CLOCK_SKEW_SECONDS = 30
 
 /** A role that serves; closing it lets running requests finish. */
 export type Running = { close: (drainSeconds: number) => Promise<void> }
@@ -99,6 +90,12 @@ export async function startIssuer(
   await ensureAdminClient(config, { clients: registry.clients, log })
   // Redis answers when it can; until then the guard holds.
   if (config.redis.url === undefined) await revocations.caughtUp
+  const audiences = Object.keys(resourcesOf(config))
+  const own = createOwnEndpoints(
+    config,
+    { ring, revocations, registry, store, secrets, audiences },
+    { log, clock },
+  )
   const providerOptions = {
     issuer: issuer.url,
     secrets,
@@ -108,6 +105,7 @@ export async function startIssuer(
     resources: resourcesOf(config),
     defaultResource: proxy.url,
     accessTokenTtlSeconds: tokens.accessTtlSeconds,
+    ownTokens: own.ownTokens,
     mutualTls: mutualTls({
       trustedProxies: blockListOf(config.trustedProxies),
       clientCa: clientCaOf(config, 'issuer'),
@@ -127,7 +125,6 @@ export async function startIssuer(
     log,
   })
   begun.defer(provider.close)
-  const feed = startRevocationFeed(config, { ring, revocations, store, secrets }, { log, clock })
   const app = createIssuerApp({
     issuer: issuer.url,
     provider,
@@ -135,7 +132,7 @@ export async function startIssuer(
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
     log,
     trustedProxies: blockListOf(config.trustedProxies),
-    ownRoutes: [feed.route],
+    ownRoutes: own.routes,
   })
   const storeCheck = watchStore(store)
   begun.defer(storeCheck.stop)
@@ -176,7 +173,7 @@ export async function startIssuer(
     registry,
     revocations,
     async close(drainSeconds) {
-      feed.close()
+      own.close()
       await running.close(drainSeconds)
       storeCheck.stop()
       stopRotation()
@@ -186,39 +183,6 @@ export async function startIssuer(
       await closeRegistry()
     },
   }
-}
-
-/** The revocation log for proxies that share no Redis with the issuer. */
-function startRevocationFeed(
-  config: Config,
-  { ring, revocations, store, secrets }: FeedParts,
-  { log, clock }: Surroundings,
-): RevocationFeed {
-  const { url } = config.issuer
-  const policy: ClaimsPolicy = {
-    issuer: url,
-    audience: url,
-    clockSkewSeconds: CLOCK_SKEW_SECONDS,
-    senderConstrained: 'checked_by_caller',
-  }
-  const verify = createTokenVerifier(createRingKeys(ring.current), policy, clock)
-  const guard = createRevocationGuard(revocations, { ...config.revocations, log })
-  return createRevocationFeed({
-    live: revocations,
-    authenticate: createTokenAuthenticator({
-      issuer: url,
-      verify,
-      ...guard,
-      requireRightSender: issuerSenderCheck({ store, secrets }, CLOCK_SKEW_SECONDS, clock),
-      trustedProxies: blockListOf(config.trustedProxies),
-    }),
-    clock,
-    log,
-  })
-}
-
-type FeedParts = Pick<AdminParts, 'ring' | 'revocations' | 'store'> & {
-  secrets: InstallationSecrets
 }
 
 type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {

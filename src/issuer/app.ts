@@ -25,6 +25,8 @@ const ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
   '/.well-known/oauth-authorization-server': ['GET', 'HEAD'],
   '/jwks': ['GET', 'HEAD'],
   '/token': ['POST'],
+  '/token/introspection': ['POST'],
+  '/token/revocation': ['POST'],
 }
 
 /** The issuer's HTTP side: our own routes in front of oidc-provider. */
@@ -95,7 +97,7 @@ function refuseAmbiguousCredentials(ctx: Context, next: Next): Promise<void> {
   const inAddress = ['client_id', 'client_secret', 'client_assertion'].some(
     (name) => name in ctx.query,
   )
-  if (ctx.path !== '/token' || (authorizations <= 1 && !inAddress)) return next()
+  if (!ctx.path.startsWith('/token') || (authorizations <= 1 && !inAddress)) return next()
   ctx.status = 400
   ctx.set('cache-control', 'no-store')
   ctx.body = {

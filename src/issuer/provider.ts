@@ -20,8 +20,10 @@ import { publishOnlyWhatIsServed } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import type { MutualTls } from './mutual-tls.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
+import type { OwnTokens } from './own-tokens.ts'
 import { resourceServerOf, type Resources } from './resources.ts'
-import { signingKeysOf } from './signing-keys.ts'
+import { createJwtSigner, signingKeysOf } from './signing-keys.ts'
+import { answerForJwts, isOfClient } from './token-endpoints.ts'
 import { recordTokenRequests } from './token-log.ts'
 
 export type ProviderOptions = {
@@ -37,6 +39,7 @@ export type ProviderOptions = {
   /** The resource of a request that names none (RFC 8707 §2). */
   defaultResource: string
   accessTokenTtlSeconds: number
+  ownTokens: OwnTokens
   mutualTls: MutualTls
   /** How the `jwks_uri` of clients are read. */
   fetchClientJwks: NonNullable<Configuration['fetch']>
@@ -79,6 +82,8 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
       pushedAuthorizationRequests: { enabled: false },
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },
+      introspection: { enabled: true, allowedPolicy: isOfClient },
+      revocation: { enabled: true, allowedPolicy: isOfClient },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => defaultResource,
@@ -92,6 +97,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   authenticateByRegistry(provider, { clients, oidc })
   rememberAssertions(provider, store, oidc)
   provider.use(publishOnlyWhatIsServed)
+  answerForJwts(provider, { ...options, signJwt: createJwtSigner(ring, options.keyHome) })
   recordTokenRequests(provider, options.log, options.metrics)
   return provider
 }

@@ -1,6 +1,15 @@
 import type { Client, errors, KoaContextWithOIDC, ResourceServer } from 'oidc-provider'
 
-export type Resources = Readonly<Record<string, { scopes: readonly string[] }>>
+export type Resources = Readonly<
+  Record<
+    string,
+    {
+      scopes: readonly string[]
+      /** The clients that may ask about every token for it. */
+      introspectors?: readonly string[]
+    }
+  >
+>
 
 /**
  * The resource server that a token is for (RFC 8707 §2), and with it the scopes that the request may have: those that

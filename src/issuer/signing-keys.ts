@@ -34,6 +34,20 @@ export function signingKeysOf(
   ]
 }
 
+/** A JWT with that `typ`, signed with the active key. */
+export type SignJwt = (typ: string, claims: object) => Promise<string>
+
+export function createJwtSigner(ring: Ring, home: KeyHome | undefined): SignJwt {
+  const active = activeKey(ring)
+  const signWith = signerOf(active, home)
+  const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
+  return async (typ, claims) => {
+    const input = `${encode({ alg: 'RS256', typ, kid: active.kid })}.${encode(claims)}`
+    const signature = await signWith(Buffer.from(input))
+    return `${input}.${Buffer.from(signature).toString('base64url')}`
+  }
+}
+
 const signAsync = promisify(sign)
 
 function signerOf({ privateJwk, home: address }: ActiveKey, home: KeyHome | undefined): Sign {

@@ -56,6 +56,7 @@ export type AccessToken = {
   jti: string
   subject: string
   clientId: string
+  audiences: readonly string[]
   tenantId: string
   scopes: ReadonlySet<string>
   limits: LimitsClaim
@@ -68,8 +69,8 @@ export type AccessToken = {
 
 export type ClaimsPolicy = {
   issuer: string
-  /** Our own identifier, which `aud` must contain. */
-  audience: string
+  /** Our own identifier, or several, one of which `aud` must contain. */
+  audience: string | readonly string[]
   clockSkewSeconds: number
   /** By whom the sender of a bound token is required: by the caller of the verifier, or else it is refused at once. */
   senderConstrained?: 'checked_by_caller' | 'refused'
@@ -93,7 +94,8 @@ export function parseAccessToken(
   const claims = parsed.data
   const { issuer, audience, clockSkewSeconds } = policy
   if (claims.iss !== issuer) throw refusal('Another issuer issued the token.', 'wrong_issuer')
-  if (![claims.aud].flat().includes(audience)) {
+  const audiences = [claims.aud].flat()
+  if (!audiences.some((each) => [audience].flat().includes(each))) {
     throw refusal('The token is for another audience.', 'wrong_audience')
   }
   if (now >= claims.exp + clockSkewSeconds) throw refusal('The token has expired.', 'expired')
@@ -111,6 +113,7 @@ export function parseAccessToken(
     jti: claims.jti,
     subject: claims.sub,
     clientId: claims.client_id,
+    audiences,
     tenantId: claims.tenant_id,
     scopes: new Set(claims.scope.split(' ').filter(Boolean)),
     limits: claims.limits,

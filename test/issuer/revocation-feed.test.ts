@@ -23,6 +23,7 @@ const token: AccessToken = {
   jti: 'reader-token',
   subject: 'reader',
   clientId: 'reader',
+  audiences: ['https://issuer.example'],
   tenantId: 'default',
   scopes: new Set(['revocations:read']),
   limits: {},
