@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { isSpent, revokeIssuedUpTo, type Revocation } from '../../src/revocations/revocation.ts'
 import { createRevocationView, type RevocableToken } from '../../src/revocations/revocation-view.ts'
 
@@ -154,5 +154,24 @@ describe('the revocation view', () => {
     expect(view.isRevoked(tokenOf(), START + 2500)).toBe(true)
     view.forgetSpent(START + 3000)
     expect(view.size()).toBe(0)
+  })
+})
+
+describe('a check', () => {
+  afterEach(() => void vi.restoreAllMocks())
+
+  test('takes five looks, whether the log has ten entries or a hundred thousand', () => {
+    for (const count of [10, 100_000]) {
+      const view = createRevocationView()
+      for (let i = 0; i < count; i += 1) {
+        view.add({ kind: 'jti', value: `other-${i}`, exp: START + (i % 1800) }, START)
+      }
+      expect(view.size()).toBe(count)
+      const looks = vi.spyOn(Map.prototype, 'get')
+      const walks = vi.spyOn(Map.prototype, Symbol.iterator)
+      expect(view.isRevoked(tokenOf(), START)).toBe(false)
+      expect([looks.mock.calls.length, walks.mock.calls.length]).toEqual([5, 0])
+      vi.restoreAllMocks()
+    }
   })
 })

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startProxy } from '../../src/cli/compose.ts'
 import type { Config } from '../../src/config/schema.ts'
+import type { Clock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'
+import type { LiveRevocations } from '../../src/revocations/live-revocations.ts'
 import { testConfig } from './gatehouse.ts'
 import { startModelServer, type ModelServer } from './model-server.ts'
 import { startTestIssuer, type TestIssuer } from './test-issuer.ts'
@@ -23,14 +25,17 @@ export type LoneProxy = {
 }
 
 /** A proxy between an issuer and a model server that the test controls, under a clock of the test's own. */
-export async function startLoneProxy(set: readonly string[] = []): Promise<LoneProxy> {
+export async function startLoneProxy(
+  set: readonly string[] = [],
+  revocationsOf?: (clock: Clock) => LiveRevocations,
+): Promise<LoneProxy> {
   const dir = await mkdtemp(join(tmpdir(), 'gatehouse-proxy-'))
   const time = { now: Date.now() }
   const clock = () => time.now
   const model = await startModelServer()
   const draft = await testConfig(dir, [
     `proxy.upstreams=${model.url}`,
-    'revocations.feed=off',
+    `revocations.feed=${revocationsOf === undefined ? 'off' : 'in_process'}`,
     ...set,
   ])
   const issuer = await startTestIssuer(draft.proxy.url, clock)
@@ -39,7 +44,7 @@ export async function startLoneProxy(set: readonly string[] = []): Promise<LoneP
   const log = createLog('debug', {
     write: (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>),
   })
-  const proxy = await startProxy(config, { log, clock })
+  const proxy = await startProxy(config, { log, clock }, revocationsOf?.(clock))
   return {
     config,
     url: config.proxy.url,
