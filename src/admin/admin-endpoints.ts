@@ -1,11 +1,13 @@
 import type { Clock } from '../kernel/clock.ts'
 import type { Ring } from '../keys/ring.ts'
+import type { SigningKeys } from '../keys/signing-keys.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { backupEndpoint } from './backup-endpoint.ts'
 import { clientEndpoints } from './client-endpoints.ts'
 import type { Endpoint } from './endpoint.ts'
 import { revocationEndpoints } from './revocation-endpoints.ts'
+import { keyEndpoints } from './key-endpoints.ts'
 import { secretEndpoints } from './secret-endpoints.ts'
 import { statusEndpoint } from './status-endpoint.ts'
 import { tenantEndpoints } from './tenant-endpoints.ts'
@@ -17,9 +19,10 @@ export type AdminEndpointsOptions = {
   store: Store
   /** As it is now. */
   ring: () => Ring
+  signingKeys: SigningKeys
+  clock: Clock
   /** Every scope of every resource: what clients and users can be given. */
   scopes: readonly string[]
-  clock: Clock
 }
 
 export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[] {
@@ -30,6 +33,7 @@ export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[]
     ...secretEndpoints(registry),
     ...userEndpoints({ registry, scopes }),
     ...revocationEndpoints(options),
+    ...keyEndpoints(options),
     statusEndpoint(options),
     backupEndpoint(options),
   ]

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts'
 import { createIssuerApp } from '../issuer/app.ts'
 import { createClientJwksFetch } from '../issuer/client-jwks.ts'
 import { createIssuerMetrics } from '../issuer/metrics.ts'
+import { watchKeys } from '../issuer/key-metrics.ts'
 import { createLiveProvider } from '../issuer/live-provider.ts'
 import { mutualTls } from '../issuer/mutual-tls.ts'
 import { createProvider } from '../issuer/provider.ts'
@@ -19,6 +20,7 @@ import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
 import { generateSigningKey } from '../keys/ring-file.ts'
 import type { RingSource } from '../keys/ring-source.ts'
+import { createSigningKeys, type SigningKeys } from '../keys/signing-keys.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy } from '../proxy/proxy.ts'
@@ -78,12 +80,9 @@ export async function startIssuer(
   const kept = await openRegistry(config, { log, clock })
   const { registry, store, close: closeRegistry } = kept
   begun.defer(closeRegistry)
-  const { ring: ringStore, secrets } = await openKeys(config, store, {
-    log,
-    clock,
-    makeKey,
-  })
-  const ring = await openLiveRing(ringStore, log)
+  const opened = await openKeys(config, store, { log, clock, makeKey })
+  const { secrets } = opened
+  const ring = await openLiveRing(opened.ring, log)
   begun.defer(ring.close)
   const revocations = followRevocations(store, { clock, log })
   begun.defer(revocations.close)
@@ -149,14 +148,21 @@ export async function startIssuer(
     name: 'issuer.opsListen',
     listen: parseListenAddress(issuer.opsListen),
     registry: metrics,
-    readiness: { keys: () => ({ status: 'ok' }), store: storeCheck.read },
+    readiness: {
+      keys: (): CheckResult =>
+        ring.isReadable()
+          ? { status: 'ok' }
+          : { status: 'unavailable', detail: 'the key ring cannot be read' },
+      store: storeCheck.read,
+    },
     log,
   })
   begun.defer(() => ops.drain(0))
-  const admin = await startAdmin(config, { ...kept, ring, revocations }, { log, clock })
-  const stopRotation = scheduleRotation({
-    store: ringStore,
+  const signingKeys = createSigningKeys({
+    ...opened,
+    store,
     live: ring,
+    revocations,
     policy: {
       jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
       // Whatever lifetime was configured when a token was signed.
@@ -167,6 +173,11 @@ export async function startIssuer(
     clock,
     log,
   })
+  const parts = { ...kept, ring, revocations, signingKeys }
+  const admin = await startAdmin(config, parts, { log, clock })
+  begun.defer(() => admin.drain(0))
+  watchKeys(metrics, { ring: ring.current, clock })
+  const stopRotation = scheduleRotation({ tick: signingKeys.tick, log })
   const running = runningOf([server, ops, admin])
   begun.move()
   return {
@@ -188,12 +199,13 @@ export async function startIssuer(
 type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {
   ring: RingSource
   revocations: LiveRevocations
+  signingKeys: SigningKeys
 }
 
 /** The operators' API, in the process of the issuer: it works on the same registry. */
 async function startAdmin(
   config: Config,
-  { registry, store, ring, revocations }: AdminParts,
+  { registry, store, ring, revocations, signingKeys }: AdminParts,
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
   const { issuer, trustedProxies } = config
@@ -203,6 +215,7 @@ async function startAdmin(
     registry,
     store,
     ring: ring.current,
+    signingKeys,
     revocations: createRevocationGuard(revocations, { ...config.revocations, log }),
     scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
     clock,

@@ -5,6 +5,7 @@ import { backupCommand } from './backup-command.ts'
 import { EXIT, reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
 import { configCommands } from './config-commands.ts'
+import { keyCommands } from './key-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
 import { completionCommand } from './completion-command.ts'
 import { initCommand } from './init-command.ts'
@@ -24,6 +25,7 @@ const COMMANDS = [
   tenantCommands,
   clientCommands,
   userCommands,
+  keyCommands,
   tokenCommands,
   revokeCommand,
   backupCommand,

@@ -18,6 +18,7 @@ export const ERRORS = {
   request_timeout: { status: 408, title: 'The request took too long to arrive' },
   already_exists: { status: 409, title: 'It exists already' },
   in_use: { status: 409, title: 'It is in use' },
+  too_early: { status: 409, title: 'It is too early' },
   version_conflict: { status: 412, title: 'It was changed meanwhile' },
   content_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'Unsupported media type' },

@@ -51,15 +51,21 @@ function afterDueStep(
 
 const INTERVAL_MS = 1000
 
-/** Asks every second what time asks for. Gives the function that stops it. */
-export function scheduleRotation(options: KeyRotationOptions): () => void {
+/** Asks every second what there is to do. Gives the function that stops it. */
+export function scheduleRotation({
+  tick,
+  log,
+}: {
+  tick: () => Promise<boolean>
+  log: Log
+}): () => void {
   let isBusy = false
   const timer = setInterval(() => {
     if (isBusy) return
     isBusy = true
-    takeDueStep(options)
+    tick()
       .catch((error: unknown) =>
-        options.log.error({ event: 'keys.step_failed', err: error }, 'the key ring did not change'),
+        log.error({ event: 'keys.step_failed', err: error }, 'the key ring did not change'),
       )
       .finally(() => {
         isBusy = false

@@ -3,10 +3,14 @@ import { isSame, type RingStore } from './ring-store.ts'
 import type { RingSource } from './ring-source.ts'
 
 const LOOK_INTERVAL_MS = 300
+/** A restart of Redis, or a look that is slow, is no reason to be taken out of service. */
+const UNREADABLE_AFTER_FAILURES = 10
 
 export type LiveRing = RingSource & {
   /** Looks for a change now. */
   look: () => Promise<void>
+  /** Whether it was read a moment ago. */
+  isReadable: () => boolean
   close: () => void
 }
 
@@ -20,15 +24,16 @@ export async function openLiveRing(store: RingStore, log: Log): Promise<LiveRing
     ring = found
     for (const listener of listeners) listener()
   }
-  let hasFailed = false
+  let failures = 0
   const timer = setInterval(() => {
     look().then(
       () => {
-        hasFailed = false
+        failures = 0
       },
       (error: unknown) => {
-        if (!hasFailed) log.error({ event: 'keys.unreadable', err: error }, 'cannot read the keys')
-        hasFailed = true
+        failures += 1
+        if (failures > 1) return
+        log.error({ event: 'keys.unreadable', err: error }, 'cannot read the keys')
       },
     )
   }, LOOK_INTERVAL_MS)
@@ -39,6 +44,7 @@ export async function openLiveRing(store: RingStore, log: Log): Promise<LiveRing
       return () => listeners.delete(listener)
     },
     look,
+    isReadable: () => failures < UNREADABLE_AFTER_FAILURES,
     close: () => clearInterval(timer),
   }
 }

@@ -33,6 +33,11 @@ export function revokeIssuedUpTo(
   return { kind, value, issued_before: now, exp: now + LONGEST_TOKEN_SECONDS }
 }
 
+/** The entry that voids every token of a key, those included that a thief makes later. */
+export function revokeKey(now: number, kid: string): Revocation {
+  return { kind: 'kid', value: kid, exp: now + LONGEST_TOKEN_SECONDS }
+}
+
 /** Whether no token can be alive any more that it speaks of. */
 export const isSpent = ({ exp }: Pick<Revocation, 'exp'>, now: number): boolean =>
   exp + SKEW_SECONDS < now

@@ -71,7 +71,10 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
 
   const ageSeconds = () => snapshot && (clock() - snapshot.fetchedAtMs) / 1000
   const isUsable = () => (ageSeconds() ?? Infinity) <= maxStaleSeconds
-  const cooldownLeftSeconds = () => cooldownSeconds - (clock() - lastAttemptAtMs) / 1000
+  /** An issuer whose keys are fresh for less asks to be fetched from as often: a key may sign two max-ages after it is published. */
+  const waitSeconds = () =>
+    hasLastAttemptFailed ? cooldownSeconds : Math.min(cooldownSeconds, maxAgeSeconds)
+  const cooldownLeftSeconds = () => waitSeconds() - (clock() - lastAttemptAtMs) / 1000
 
   function learn(next: JwksSnapshot): void {
     snapshot = withoutKeys(next, dropped)

@@ -13,6 +13,7 @@ const endpoints = createAdminEndpoints({
   registry: {} as never,
   store: {} as never,
   ring: () => ({ keys: [] }),
+  signingKeys: {} as never,
   clock: Date.now,
 })
 

@@ -29,6 +29,7 @@ const PUBLISHED: Record<ErrorCode, number> = {
   request_timeout: 408,
   already_exists: 409,
   in_use: 409,
+  too_early: 409,
   version_conflict: 412,
   content_too_large: 413,
   unsupported_media_type: 415,

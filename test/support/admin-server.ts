@@ -1,9 +1,16 @@
 import { importJWK, SignJWT, type JWTPayload } from 'jose'
+import { randomBytes } from 'node:crypto'
 import { BlockList } from 'node:net'
 import { ADMIN_SCOPES } from '../../src/admin/admin-scopes.ts'
 import { createAdminApp } from '../../src/admin/app.ts'
 import { startHttpServer } from '../../src/kernel/http-server.ts'
-import { activeKey, createRing } from '../../src/keys/ring.ts'
+import { openKeyRecords } from '../../src/keys/document-place.ts'
+import { createKeyDocuments } from '../../src/keys/key-documents.ts'
+import { openLiveRing } from '../../src/keys/live-ring.ts'
+import { activeKey } from '../../src/keys/ring.ts'
+import { openRingStore } from '../../src/keys/ring-store.ts'
+import { sealingKeysOf } from '../../src/keys/sealing.ts'
+import { createSigningKeys } from '../../src/keys/signing-keys.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
 import type { Registry } from '../../src/registry/registry.ts'
@@ -12,7 +19,7 @@ import { createRevocationGuard } from '../../src/revocations/revocation-guard.ts
 import { newTenantSchema } from '../../src/registry/tenant.ts'
 import type { Store } from '../../src/store/store.ts'
 import { createTestLog } from './log-lines.ts'
-import { makeFakeKey, makeRsaKey } from './ring-keys.ts'
+import { makeRsaKey } from './ring-keys.ts'
 import { openTestSqlite } from './stores.ts'
 import { goodClaims } from './test-issuer.ts'
 
@@ -54,17 +61,28 @@ export async function startAdminServer(
   await registry.clients.create(
     newClientSchema.parse({ client_id: 'admin', scope: ADMIN_SCOPES.join(' ') }),
   )
-  const ring = createRing(await makeRsaKey(2048), makeFakeKey('following'), 0)
-  const { kid, privateJwk } = activeKey(ring)
+  const makeKey = () => makeRsaKey(2048)
+  const encryptionKey = randomBytes(32).toString('base64')
+  const documents = createKeyDocuments(
+    openKeyRecords(opened.store),
+    sealingKeysOf({ encryptionKey }),
+  )
+  const ring = await openRingStore(documents, { makeKey, clock })
+  const { kid, privateJwk } = activeKey(await ring.load())
   const key = await importJWK({ ...privateJwk }, 'RS256')
   const { log, lines } = createTestLog()
   const revocations = followRevocations(store, { clock, log })
   await revocations.caughtUp
+  const live = await openLiveRing(ring, log)
+  const policy = { jwksMaxAgeSeconds: 300, tokenLifetimeSeconds: 1860, rotateEverySeconds: 86_400 }
+  const parts = { store, documents, ring, live, revocations, policy, makeKey, clock, log }
+  const signingKeys = createSigningKeys(parts)
   const callback = createAdminApp({
     issuer: ISSUER,
     registry,
     store,
-    ring: () => ring,
+    ring: live.current,
+    signingKeys,
     revocations: createRevocationGuard(revocations, {
       maxStalenessSeconds: 60,
       onStale: 'continue',
@@ -125,6 +143,7 @@ export async function startAdminServer(
     },
     async close() {
       await server.drain(0)
+      live.close()
       revocations.close()
       await opened.stop()
     },
