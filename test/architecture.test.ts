@@ -41,6 +41,7 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
   ioredis: ['src/store/redis.ts'],
   argon2: ['src/registry/'],
   undici: ['src/proxy/'],
+  pkcs11js: ['src/keys/'],
   koa: ['src/issuer/', 'src/admin/'],
   '@koa/router': ['src/issuer/', 'src/admin/'],
 }

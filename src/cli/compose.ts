@@ -16,9 +16,10 @@ import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import type { Log } from '../kernel/log.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import { scheduleSweep } from '../keys/home-sweep.ts'
+import { requireKeysAtHand } from '../keys/key-home.ts'
 import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
-import { generateSigningKey } from '../keys/ring-file.ts'
 import type { RingSource } from '../keys/ring-source.ts'
 import { createSigningKeys, type SigningKeys } from '../keys/signing-keys.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
@@ -38,6 +39,7 @@ import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
 import { watchStore } from './watch-store.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
+import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry, type OpenRegistry } from './open-registry.ts'
 import { openProxyCache } from './proxy-cache.ts'
@@ -76,7 +78,9 @@ export async function startIssuer(
   const { issuer, proxy, keys, tokens } = config
   const metrics = createMetricsRegistry()
   await using begun = new AsyncDisposableStack()
-  const makeKey = () => generateSigningKey(keys.modulusLength)
+  const keyHome = await openKeyHome(config, { log, clock })
+  begun.defer(async () => keyHome?.close())
+  const makeKey = keyMakerOf(config, keyHome)
   const kept = await openRegistry(config, { log, clock })
   const { registry, store, close: closeRegistry } = kept
   begun.defer(closeRegistry)
@@ -84,6 +88,7 @@ export async function startIssuer(
   const { secrets } = opened
   const ring = await openLiveRing(opened.ring, log)
   begun.defer(ring.close)
+  await requireKeysAtHand(ring.current(), keyHome)
   const revocations = followRevocations(store, { clock, log })
   begun.defer(revocations.close)
   await ensureAdminClient(config, { clients: registry.clients, log })
@@ -96,6 +101,7 @@ export async function startIssuer(
     { log, clock },
   )
   const providerOptions = {
+    keyHome,
     issuer: issuer.url,
     secrets,
     clients: registry.clients,
@@ -178,6 +184,8 @@ export async function startIssuer(
   begun.defer(() => admin.drain(0))
   watchKeys(metrics, { ring: ring.current, clock })
   const stopRotation = scheduleRotation({ tick: signingKeys.tick, log })
+  const stopSweep =
+    keyHome && scheduleSweep({ home: keyHome, loadRing: opened.ring.load, clock, log })
   const running = runningOf([server, ops, admin])
   begun.move()
   return {
@@ -188,6 +196,7 @@ export async function startIssuer(
       await running.close(drainSeconds)
       storeCheck.stop()
       stopRotation()
+      stopSweep?.()
       provider.close()
       ring.close()
       revocations.close()

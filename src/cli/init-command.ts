@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import { systemClock } from '../kernel/clock.ts'
 import { createLog } from '../kernel/log.ts'
-import { generateSigningKey } from '../keys/ring-file.ts'
 import { adminKeyPathOf, ensureAdminClient, replaceAdminKey } from './admin-bootstrap.ts'
 import { writeJson } from './output.ts'
+import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
 import { settingsOf } from './settings-of.ts'
@@ -23,14 +23,16 @@ export function initCommand(program: Command): void {
     .action(async (options: { json?: true; replaceAdminKey?: true }, command: Command) => {
       const { config } = settingsOf(command)
       const surroundings = { clock: systemClock, log: createLog('silent') }
+      const keyHome = await openKeyHome(config, surroundings)
       const { registry, store, close } = await openRegistry(config, surroundings)
       try {
-        const makeKey = () => generateSigningKey(config.keys.modulusLength)
+        const makeKey = keyMakerOf(config, keyHome)
         await openKeys(config, store, { ...surroundings, makeKey })
         await ensureAdminClient(config, { clients: registry.clients, log: surroundings.log })
         if (options.replaceAdminKey === true) await replaceAdminKey(config, registry.clients)
       } finally {
         await close()
+        await keyHome?.close()
       }
       const adminKey = adminKeyPathOf(config)
       if (options.json === true) return writeJson({ admin_client_id: 'admin', admin_key: adminKey })

@@ -139,6 +139,14 @@ export const configSchema = z.strictObject({
       rotateEveryDays: wholeNumber(1).default(30),
       jwksMaxAgeSeconds: wholeNumber(1).default(300),
       modulusLength: wholeNumber(2048, 8192).default(2048),
+      pkcs11: z
+        .strictObject({
+          module: z.string().min(1).describe("path of the token's PKCS#11 library"),
+          tokenLabel: z.string().min(1),
+          pin: secret(),
+        })
+        .optional()
+        .describe('the token in which signing keys are made and used'),
     })
     .prefault({}),
   tokens: z

@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import type { ExternalSigningKey } from 'oidc-provider'
 import type { KeyHome } from '../keys/key-home.ts'
 import { activeKey, type ActiveKey, type Ring, type RingKey } from '../keys/ring.ts'
+import { refuse } from './client-authentication.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 
 /** RSASSA-PKCS1-v1_5 with SHA-256 over the data (RFC 7518 §3.3). */
@@ -16,7 +17,7 @@ type Sign = (data: Uint8Array) => Promise<Uint8Array>
 export function signingKeysOf(
   ring: Ring,
   home: KeyHome | undefined,
-  { ExternalSigningKey }: OidcProvider,
+  { Provider, ExternalSigningKey, errors }: OidcProvider,
 ): ExternalSigningKey[] {
   const external = ({ kid, publicJwk }: RingKey, signWith: Sign) => {
     const publicKey = createPublicKey({ key: publicJwk, format: 'jwk' })
@@ -27,9 +28,12 @@ export function signingKeysOf(
     return Object.assign(new RingSigningKey(), { kid, alg: 'RS256' })
   }
   const active = activeKey(ring)
+  const signWithActive = signerOf(active, home)
   const retiring = ring.keys.filter((key) => key.state === 'retiring')
   return [
-    external(active, signerOf(active, home)),
+    external(active, (data) =>
+      signWithActive(data).catch((error: unknown) => refuse(error, Provider.ctx, errors)),
+    ),
     ...retiring.map((key) => external(key, refuseToSign)),
   ]
 }

@@ -1,4 +1,5 @@
-import type { MakeKey } from './ring.ts'
+import { ConfigError } from '../kernel/errors.ts'
+import type { MakeKey, Ring } from './ring.ts'
 
 /**
  * A place outside of this process where private keys are made, used and destroyed, and which none ever leaves: a PKCS#11
@@ -19,3 +20,21 @@ export type KeyHome = {
 }
 
 export type HomeKey = { keyId: string; madeAt: number }
+
+/** A ConfigError when the ring has a key that would have to sign in a home that is not configured or does not have it. */
+export async function requireKeysAtHand(ring: Ring, home: KeyHome | undefined): Promise<void> {
+  const elsewhere = ring.keys.flatMap((key) =>
+    key.state === 'retiring' || key.home === undefined ? [] : [{ ...key.home, kid: key.kid }],
+  )
+  if (elsewhere.length === 0) return
+  const held = new Set((await home?.list())?.map(({ keyId }) => keyId))
+  const problems = elsewhere.flatMap(({ kid, name, keyId }) => {
+    if (name !== home?.name) return [`the key ${kid} is in ${name}: configure keys.${name}`]
+    return held.has(keyId) ? [] : [`the key ${kid} is not in ${name} any more`]
+  })
+  if (problems.length === 0) return
+  throw new ConfigError(
+    problems,
+    'restore it from its backup; only if there is none, move the key ring away: new keys are then made and every token is void',
+  )
+}

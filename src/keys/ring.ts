@@ -80,6 +80,13 @@ export function nextKey(ring: Ring): NextKey | undefined {
   return ring.keys.find((key) => key.state === 'next')
 }
 
+/** What a home calls the keys that it must hold for this ring: those that sign, or will. */
+export function keysOfHome(ring: Ring, name: string): string[] {
+  return ring.keys.flatMap((key) =>
+    key.state !== 'retiring' && key.home?.name === name ? [key.home.keyId] : [],
+  )
+}
+
 /** The JWK Set to publish (RFC 7517 §5), the active key first, without any private member. */
 export function publicJwks(ring: Ring): { keys: object[] } {
   const order = { active: 0, next: 1, retiring: 2 }

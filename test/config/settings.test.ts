@@ -58,6 +58,9 @@ const SETTINGS: Record<string, string> = {
   'keys.rotateEveryDays': 'GATEHOUSE_KEYS__ROTATE_EVERY_DAYS',
   'keys.jwksMaxAgeSeconds': 'GATEHOUSE_KEYS__JWKS_MAX_AGE_SECONDS',
   'keys.modulusLength': 'GATEHOUSE_KEYS__MODULUS_LENGTH',
+  'keys.pkcs11.module': 'GATEHOUSE_KEYS__PKCS11__MODULE',
+  'keys.pkcs11.tokenLabel': 'GATEHOUSE_KEYS__PKCS11__TOKEN_LABEL',
+  'keys.pkcs11.pin': 'GATEHOUSE_KEYS__PKCS11__PIN',
   'tokens.accessTtlSeconds': 'GATEHOUSE_TOKENS__ACCESS_TTL_SECONDS',
   'tokens.refreshTtlSeconds': 'GATEHOUSE_TOKENS__REFRESH_TTL_SECONDS',
   'limits.defaults.rpm': 'GATEHOUSE_LIMITS__DEFAULTS__RPM',
@@ -101,6 +104,7 @@ describe('the settings', () => {
       'keys.passphrase',
       'keys.previousEncryptionKey',
       'keys.previousPassphrase',
+      'keys.pkcs11.pin',
     ])
   })
 
