@@ -43,6 +43,7 @@ export async function startField(lab: Lab): Promise<Field> {
       GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${port}`,
       GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${opsPort}`,
       GATEHOUSE_PROXY__UPSTREAMS: backendUrl,
+      GATEHOUSE_REVOCATIONS__FEED: 'off',
     },
   })
   const barePid = lab.start(

@@ -8,6 +8,8 @@ export type TestIssuer = {
   publicKeyPem: string
   /** Access tokens as the issuer makes them (RFC 9068), of about 900 bytes, each of another client. */
   issueTokens: (count: number, audience: string) => Promise<string[]>
+  /** How often the JWKS was fetched. */
+  jwksFetches: () => number
   close: () => void
 }
 
@@ -23,7 +25,9 @@ export async function startTestIssuer(port: number): Promise<TestIssuer> {
     ['/.well-known/oauth-authorization-server', { issuer: url, jwks_uri: `${url}/jwks` }],
     ['/jwks', { keys: [jwk] }],
   ])
+  let fetches = 0
   const server = createServer((req, res) => {
+    if (req.url === '/jwks') fetches += 1
     const document = documents.get(req.url ?? '')
     res.writeHead(document === undefined ? 404 : 200, { 'content-type': 'application/json' })
     res.end(JSON.stringify(document ?? {}))
@@ -45,6 +49,7 @@ export async function startTestIssuer(port: number): Promise<TestIssuer> {
         ),
       )
     },
+    jwksFetches: () => fetches,
     close() {
       server.closeAllConnections()
       server.close()
