@@ -6,7 +6,7 @@ import { clientUpdateSchema, newClientSchema } from '../registry/client.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
 import { CliError } from './cli-error.ts'
 import { addClientFlags, readClientFlags } from './client-flags.ts'
-import { present, requireValid } from './flag-values.ts'
+import { present, requireChange, requireValid } from './flag-values.ts'
 import { addObjectCommand, showObject } from './object-commands.ts'
 import { addMakeKeyCommand } from './make-key-command.ts'
 import { formatTime, writeFields, writeJson, writeList } from './output.ts'
@@ -102,7 +102,7 @@ export function clientCommands(program: Command): void {
     }),
   ).action(async (client: string, _options, command: Command) => {
     const options = optionsSchema.parse(command.opts())
-    const body = requireValid(clientUpdateSchema, await readClientFlags(command))
+    const body = requireChange(clientUpdateSchema, await readClientFlags(command))
     const api = await adminApiOf(command)
     const path = `clients/${encodeURIComponent(client)}`
     showObject(await api.call({ method: 'PATCH', path, body }), options)

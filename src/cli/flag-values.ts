@@ -14,6 +14,16 @@ export function requireValid(schema: z.ZodType, body: object): object {
   throw usage(`${issue.path.join('.') || 'request'}: ${issue.message}`)
 }
 
+/** The same for what changes an object: to change nothing is a mistake of whoever types. */
+export function requireChange(schema: z.ZodType, body: object): object {
+  if (Object.keys(body).length === 0) throw usage('nothing to change (--help has the flags)')
+  return requireValid(schema, body)
+}
+
+/** `none` takes an optional member away: null, as the admin API wants it. */
+export const orNone = (value: string | undefined): string | null | undefined =>
+  value === 'none' ? null : value
+
 /** `rpm=60,concurrency=4`, with a dot for a member of a member; `none` takes limits away. */
 export function parseLimits(text: string): object | null {
   if (text === 'none') return null

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { newTenantSchema, tenantUpdateSchema } from '../registry/tenant.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
-import { parseLimits, present, requireValid, usage } from './flag-values.ts'
+import { parseLimits, present, requireChange, requireValid, usage } from './flag-values.ts'
 import { formatTime, writeList } from './output.ts'
 import { addObjectCommand, showObject } from './object-commands.ts'
 
@@ -73,7 +73,7 @@ export function tenantCommands(program: Command): void {
     .option('--limits <limits>', LIMITS)
     .action(async (tenant: string, _options, command: Command) => {
       const options = optionsSchema.parse(command.opts())
-      const body = requireValid(tenantUpdateSchema, settings(options))
+      const body = requireChange(tenantUpdateSchema, settings(options))
       const api = await adminApiOf(command)
       const path = `tenants/${encodeURIComponent(tenant)}`
       showObject(await api.call({ method: 'PATCH', path, body }), options)

@@ -5,7 +5,7 @@ import { newPasswordSchema, newUserSchema, userUpdateSchema } from '../registry/
 import type { AdminApi } from './admin-api.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
 import { CliError } from './cli-error.ts'
-import { parseLimits, present, requireValid, usage } from './flag-values.ts'
+import { parseLimits, present, requireChange, requireValid, usage } from './flag-values.ts'
 import { addObjectCommand, showObject, type ObjectCommand } from './object-commands.ts'
 import { formatTime, writeList } from './output.ts'
 
@@ -79,7 +79,7 @@ export function userCommands(program: Command): void {
     }),
   ).action(async (user: string, _options, command: Command) => {
     const options = optionsSchema.parse(command.opts())
-    const body = requireValid(userUpdateSchema, settings(options))
+    const body = requireChange(userUpdateSchema, settings(options))
     const api = await adminApiOf(command)
     const path = `users/${encodeURIComponent(await findSubject(api, user, command))}`
     showObject(await api.call({ method: 'PATCH', path, body }), options)

@@ -26,7 +26,10 @@ export const usernameSchema = z
   )
 
 /** NIST SP 800-63B §3.1.1: a length and nothing about what it is made of. */
-export const passwordSchema = z.string().min(8).max(1024)
+export const passwordSchema = z
+  .string()
+  .min(8, 'must have at least 8 characters')
+  .max(1024, 'must have at most 1024 characters')
 
 /** The subject of a user's tokens, which never collides with a client id: those have no colon. */
 export const userSubjectSchema = z.string().regex(/^user:[0-9a-f-]{36}$/, 'must be user:<uuid>')

@@ -198,6 +198,52 @@ test('create takes what binds a client and its tokens to keys and certificates',
   })
 })
 
+test.each([
+  ['tls_client_auth', ['--tls-subject-dn', 'CN=robot'], { tls_client_auth_subject_dn: 'CN=robot' }],
+  ['tls_client_auth', ['--tls-san-dns', 'a.example'], { tls_client_auth_san_dns: 'a.example' }],
+  ['tls_client_auth', ['--tls-san-uri', 'urn:a'], { tls_client_auth_san_uri: 'urn:a' }],
+  ['tls_client_auth', ['--tls-san-ip', '10.0.0.1'], { tls_client_auth_san_ip: '10.0.0.1' }],
+  [
+    'tls_client_auth',
+    ['--tls-san-email', 'a@b.example'],
+    { tls_client_auth_san_email: 'a@b.example' },
+  ],
+  ['private_key_jwt', ['--jwks-uri', 'https://a.example/k'], { jwks_uri: 'https://a.example/k' }],
+  ['client_secret_basic', ['--subject-limits', 'rpm=1'], { subject_limits: { rpm: 1 } }],
+  ['client_secret_post', ['--dpop'], { dpop_bound_access_tokens: true }],
+  [
+    'none',
+    [
+      ['--grant', 'authorization_code', '--redirect-uri', 'https://a.example/cb'],
+      ['--post-logout-redirect-uri', 'https://a.example/bye', '--require-par'],
+    ].flat(),
+    {
+      post_logout_redirect_uris: ['https://a.example/bye'],
+      require_pushed_authorization_requests: true,
+    },
+  ],
+])('a client of %s is made with %j', async (method, flags, members) => {
+  expect(await run('clients', 'create', '--auth-method', method, ...flags)).toMatchObject({
+    token_endpoint_auth_method: method,
+    ...members,
+  })
+})
+
+test('an update takes away by none and no-, and changes how a client proves itself', async () => {
+  await run('clients', 'create', '--id', 'moving', '--refresh', '--dpop', '--limits', 'rpm=1')
+  const { resources } = await run('clients', 'update', 'moving', '--resource', 'urn:archive')
+  expect(resources).toEqual(['urn:archive'])
+  const without = ['--no-refresh', '--no-dpop', '--limits', 'none', '--resource', 'none']
+  const bare = await run('clients', 'update', 'moving', ...without)
+  expect(bare).toMatchObject({ client_credentials_refresh: false, dpop_bound_access_tokens: false })
+  expect(bare).not.toHaveProperty('limits')
+  expect(bare).not.toHaveProperty('resources')
+  const byJwt = ['--auth-method', 'private_key_jwt', '--jwks-uri', 'https://a.example/k']
+  expect(await run('clients', 'update', 'moving', ...byJwt)).toHaveProperty('jwks_uri')
+  const bySecret = ['--auth-method', 'client_secret_basic', '--jwks-uri', 'none']
+  expect(await run('clients', 'update', 'moving', ...bySecret)).not.toHaveProperty('jwks_uri')
+})
+
 describe('for people', () => {
   test('lists are tables, and create shows the secret with a warning on stderr', async () => {
     const created = await runCommand(['clients', 'create', '--id', 'human'], remote)
@@ -245,6 +291,12 @@ describe('what cannot be done', () => {
     [['users', 'create', 'someone']],
     [['users', 'create', 'some one', '--password-stdin']],
     [['clients', 'show']],
+    [['clients', 'update', 'robot']],
+    [['tenants', 'update', 'default']],
+    [['users', 'update', 'someone']],
+    [['clients', 'create', '--jwks', 'none']],
+    [['clients', 'create', '--auth-method', 'client_secret_jwt']],
+    [['clients', 'create', '--auth-method', 'tls_client_auth']],
     [['completion', 'tcsh']],
     [['status', '--admin-url', 'http://admin.example']],
     [['status', '--admin-url', 'nonsense']],
