@@ -30,6 +30,7 @@ import type { Registry } from '../registry/registry.ts'
 import { followRevocations } from '../revocations/follow-store.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
+import type { Store } from '../store/store.ts'
 import { onRevokedKey } from '../revocations/revoked-keys.ts'
 import { REVOCATIONS } from '../revocations/revocation.ts'
 import { OCR_SCOPE } from '../tokens/access-token.ts'
@@ -45,7 +46,8 @@ import { openRegistry, type OpenRegistry } from './open-registry.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
 import { createOwnEndpoints } from './own-endpoints.ts'
-import { openProxyRevocations } from './proxy-revocations.ts'
+import { reportAsVerifier } from './proxy-reports.ts'
+import { openProxyRevocations, type InProcessIssuer } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
 
 const SECONDS_PER_DAY = 86_400
@@ -68,7 +70,11 @@ function resourcesOf({ resources, proxy, issuer }: Config): Resources {
 }
 
 /** The issuer, the registry that it works with, and what it knows of revocations. */
-export type RunningIssuer = Running & { registry: Registry; revocations: LiveRevocations }
+export type RunningIssuer = Running & {
+  registry: Registry
+  revocations: LiveRevocations
+  store: Store
+}
 
 /** Leaves nothing open behind when it cannot start. */
 export async function startIssuer(
@@ -191,6 +197,7 @@ export async function startIssuer(
   return {
     registry,
     revocations,
+    store,
     async close(drainSeconds) {
       own.close()
       await running.close(drainSeconds)
@@ -241,11 +248,11 @@ async function startAdmin(
   })
 }
 
-/** `inProcess` is what the issuer knows of revocations, where it is in the same process. */
+/** `inProcess` is the issuer, where it is in the same process. */
 export async function startProxy(
   config: Config,
   { log, clock }: Surroundings,
-  inProcess?: LiveRevocations,
+  inProcess?: InProcessIssuer,
 ): Promise<Running> {
   const { issuer, proxy } = config
   const client = await loadProxyClient(config)
@@ -319,6 +326,11 @@ export async function startProxy(
     },
     log,
   })
+  const reports = reportAsVerifier(
+    config,
+    { log, clock },
+    { jwks, live: revocations.live, store: revocations.store, tokens },
+  )
   jwks.refreshIfDue()
   const refresh = setInterval(() => {
     jwks.refreshIfDue()
@@ -328,6 +340,7 @@ export async function startProxy(
   return {
     async close(drainSeconds) {
       clearInterval(refresh)
+      reports.stop()
       await running.close(drainSeconds)
       await upstreams.close()
       await revocations.close()

@@ -136,7 +136,7 @@ async function startEverything(
   const surroundings = { log: createLog(config.log.level), clock: systemClock }
   const startedAt = performance.now()
   const issuer = await startIssuer(config, surroundings)
-  const proxy = await startProxy(config, surroundings, issuer.revocations)
+  const proxy = await startProxy(config, surroundings, issuer)
   say(
     out,
     `issuer on ${config.issuer.url}, proxy on ${config.proxy.url}, after ${secondsSince(startedAt)} s`,

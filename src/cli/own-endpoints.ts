@@ -4,6 +4,7 @@ import { createOwnTokens, type OwnTokens } from '../issuer/own-tokens.ts'
 import { createRevocationFeed } from '../issuer/revocation-feed.ts'
 import { createTokenAuthenticator } from '../issuer/token-authentication.ts'
 import { createUserinfoRoute } from '../issuer/userinfo.ts'
+import { verifierReportsRoute } from '../issuer/verifier-reports.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RingSource } from '../keys/ring-source.ts'
@@ -70,12 +71,13 @@ export function createOwnEndpoints(
     clock,
     log,
   })
+  const reports = verifierReportsRoute({ store, authenticate: authenticatorFor(issuer), clock })
   const userinfo = createUserinfoRoute({
     authenticate: authenticatorFor(audiences),
     users: registry.users,
   })
   return {
-    routes: [feed.route, userinfo],
+    routes: [feed.route, reports, userinfo],
     ownTokens: createOwnTokens(verifierFor(audiences), guard),
     close: feed.close,
   }

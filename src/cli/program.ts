@@ -1,12 +1,11 @@
 import { Command, Option } from 'commander'
-import { z } from 'zod'
-import { readFileSync } from 'node:fs'
 import { backupCommand } from './backup-command.ts'
 import { EXIT, reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
 import { configCommands } from './config-commands.ts'
 import { keyCommands } from './key-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
+import { ownVersion } from './own-version.ts'
 import { completionCommand } from './completion-command.ts'
 import { initCommand } from './init-command.ts'
 import { restoreCommand } from './restore-command.ts'
@@ -56,13 +55,6 @@ export async function run(): Promise<void> {
     // What has started by then (a first listener, say) must not keep a failed command alive.
     process.exit(reportError(error, process.stderr))
   }
-}
-
-function ownVersion(): string {
-  const description: unknown = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  )
-  return z.object({ version: z.string() }).parse(description).version
 }
 
 /** `gatehouse … | head` has read enough: that is no failure. A full disk is. */

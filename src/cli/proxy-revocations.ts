@@ -2,7 +2,7 @@ import type { Config } from '../config/schema.ts'
 import type { AuthenticatedFile } from '../kernel/authenticated-file.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { followIssuer } from '../revocations/follow-issuer.ts'
-import { followRevocations, type FollowOptions } from '../revocations/follow-store.ts'
+import { followRevocations } from '../revocations/follow-store.ts'
 import { keepRevocations } from '../revocations/kept-revocations.ts'
 import { createLiveRevocations, type LiveRevocations } from '../revocations/live-revocations.ts'
 import {
@@ -10,6 +10,7 @@ import {
   createRevocationGuard,
   type RevocationGuard,
 } from '../revocations/revocation-guard.ts'
+import type { Store } from '../store/store.ts'
 import type { ClientTokenSource } from '../tokens/client-token.ts'
 import type { Surroundings } from './compose.ts'
 import { openStore } from './open-registry.ts'
@@ -18,12 +19,17 @@ export type ProxyRevocations = {
   guard: RevocationGuard
   /** What is known; undefined where nothing is asked. */
   live: LiveRevocations | undefined
+  /** The store that it comes from, where that is at hand. */
+  store: Store | undefined
   close: () => Promise<void>
 }
 
+/** The issuer, as a proxy in the same process sees it. */
+export type InProcessIssuer = { revocations: LiveRevocations; store: Store | undefined }
+
 export type RevocationSources = {
   /** What the issuer knows of revocations, where it is in the same process. */
-  inProcess: LiveRevocations | undefined
+  inProcess: InProcessIssuer | undefined
   /** Tokens of the proxy's own client, where it has one. */
   tokens: ClientTokenSource | undefined
   /** Where the view is kept for a restart. */
@@ -50,12 +56,18 @@ export async function openProxyRevocations(
   const feed = revocations.feed ?? (inProcess ? 'in_process' : redis.url ? 'redis' : 'issuer')
   if (feed === 'off') {
     log.warn({ event: 'revocations.off' }, 'revoked tokens are accepted until they expire')
-    return { guard: createOpenGuard(), live: undefined, close: async () => undefined }
+    return {
+      guard: createOpenGuard(),
+      live: undefined,
+      store: undefined,
+      close: async () => undefined,
+    }
   }
   const options = { ...revocations, log }
   if (inProcess !== undefined) {
-    const guard = createRevocationGuard(inProcess, options)
-    return { guard, live: inProcess, close: async () => undefined }
+    const { revocations: live, store } = inProcess
+    const guard = createRevocationGuard(live, options)
+    return { guard, live, store, close: async () => undefined }
   }
   if (feed === 'in_process') {
     throw new ConfigError(
@@ -67,36 +79,19 @@ export async function openProxyRevocations(
   const live = createLiveRevocations(clock)
   const intervalMs = keepIntervalMs(revocations.maxStalenessSeconds)
   const kept = file && (await keepRevocations(file, live, { clock, log, intervalMs }))
-  const followed =
-    feedTokens === undefined
-      ? await followOnRedis(config, { clock, log, live })
-      : followIssuer({
-          url: `${config.issuer.url}/revocations`,
-          tokens: feedTokens,
-          clock,
-          log,
-          live,
-        })
+  const source = feedTokens ?? (await openStore(config, clock))
+  const isStore = 'follow' in source
+  const followed = isStore
+    ? followRevocations(source, { clock, log, live })
+    : followIssuer({ url: `${config.issuer.url}/revocations`, tokens: source, clock, log, live })
   return {
     guard: createRevocationGuard(live, options),
     live,
-    close: async () => {
-      await followed.close()
-      await kept?.close()
-    },
-  }
-}
-
-async function followOnRedis(
-  config: Config,
-  options: FollowOptions,
-): Promise<{ close: () => Promise<void> }> {
-  const store = await openStore(config, options.clock)
-  const followed = followRevocations(store, options)
-  return {
+    store: isStore ? source : undefined,
     close: async () => {
       followed.close()
-      await store.close()
+      if (isStore) await source.close()
+      await kept?.close()
     },
   }
 }

@@ -17,7 +17,7 @@ const PROBE_TIMEOUT_MS = 1000
 export async function startAll(loaded: LoadedConfig, surroundings: Surroundings): Promise<Running> {
   const { config } = loaded
   const issuer = await startIssuer(config, surroundings)
-  const proxy = await startProxy(config, surroundings, issuer.revocations)
+  const proxy = await startProxy(config, surroundings, issuer)
   const hasDemoClient = await ensureDemoClient(config, issuer.registry.clients)
   const model = await findModel(loaded, surroundings)
   process.stdout.write(introduction(loaded, model.description, hasDemoClient))

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startIssuer, startProxy, type Running, type RunningIssuer } from '../../src/cli/compose.ts'
+import { loadProxyClient, proxyTokensOf } from '../../src/cli/proxy-client.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { createLog } from '../../src/kernel/log.ts'
 import { loadOrCreateClientKey, publicClientKey } from '../../src/keys/client-key-file.ts'
@@ -23,6 +24,8 @@ export type Apart = {
   stopProxy: () => Promise<void>
   /** A token of a new client. */
   issueToken: (clientId: string) => Promise<string>
+  /** A token of the proxy's own client. */
+  feedToken: () => Promise<string>
   /** The status of a call with it. */
   statusOf: (token: string) => Promise<number>
   close: () => Promise<void>
@@ -86,6 +89,11 @@ export async function startApart(set: readonly string[] = []): Promise<Apart> {
         body: new URLSearchParams({ grant_type: 'client_credentials' }),
       })
       return ((await response.json()) as { access_token: string }).access_token
+    },
+    async feedToken() {
+      const client = await loadProxyClient(config)
+      if (client === undefined) throw new Error('the proxy has no client')
+      return (await proxyTokensOf(client, config, { clock }).get()).value
     },
     async statusOf(token) {
       const response = await fetch(`${config.proxy.url}/v1/chat/completions`, {

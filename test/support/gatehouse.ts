@@ -10,6 +10,7 @@ import { systemClock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'
 import { newClientSchema, type NewClientRequest } from '../../src/registry/client.ts'
 import type { Registry } from '../../src/registry/registry.ts'
+import type { Store } from '../../src/store/store.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
 
 export type Gatehouse = {
@@ -18,6 +19,7 @@ export type Gatehouse = {
   /** Every line that was logged so far, parsed. */
   logged: Record<string, unknown>[]
   registry: Registry
+  store: Store
   /** Makes its tenant, too, unless that is there. */
   createClient: (request?: NewClientRequest) => Promise<{ clientId: string; clientSecret: string }>
   /** An access token of a fresh client. */
@@ -70,14 +72,15 @@ export async function startGatehouse(
   })
   const surroundings = { log, clock: systemClock }
   const issuer = await startIssuer(config, surroundings)
-  const proxy = await startProxy(config, surroundings, issuer.revocations)
-  const { registry } = issuer
+  const proxy = await startProxy(config, surroundings, issuer)
+  const { registry, store } = issuer
 
   const gatehouse: Gatehouse = {
     config,
     dir,
     logged,
     registry,
+    store,
     async createClient(request = {}) {
       const wanted = newClientSchema.parse(request)
       const { tenant_id } = wanted

@@ -44,7 +44,12 @@ export async function startLoneProxy(
   const log = createLog('debug', {
     write: (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>),
   })
-  const proxy = await startProxy(config, { log, clock }, revocationsOf?.(clock))
+  const revocations = revocationsOf?.(clock)
+  const proxy = await startProxy(
+    config,
+    { log, clock },
+    revocations && { revocations, store: undefined },
+  )
   return {
     config,
     url: config.proxy.url,
