@@ -15,6 +15,7 @@ import { inspectToken } from '../tokens/inspect.ts'
 import { CliError } from './cli-error.ts'
 import { describeRefusal, request, requestToken } from './client-http.ts'
 import { startIssuer, startProxy, type Running, type RunningIssuer } from './compose.ts'
+import { expectAccepted, kidOf, rotateUnderCalls } from './demo-rotation.ts'
 import { revokeAsOperator } from './demo-revocation.ts'
 import { freePorts } from './free-ports.ts'
 import { readImage, withTicking } from './ocr.ts'
@@ -98,7 +99,16 @@ async function tellStory(story: Story): Promise<void> {
     resource: 'https://elsewhere.example',
   })
 
-  heading(out, '5. The operator revokes the token, long before it expires')
+  heading(out, '5. The signing key is rotated while calls go on')
+  const calls = await rotateUnderCalls(config, accessToken)
+  say(out, `calls meanwhile: ${calls}, all of them answered`)
+  const { access_token: newer } = await requestToken(credentials)
+  for (const token of [accessToken, newer]) {
+    await expectAccepted(config, token)
+    say(out, `accepted: a token signed with ${kidOf(token)}`)
+  }
+
+  heading(out, '6. The operator revokes the token, long before it expires')
   const delayMs = await revokeAsOperator(config, accessToken)
   say(out, `refused ${delayMs.toFixed(0)} ms after the admin API had answered`)
   await expectRefusal(story, 'with the revoked token', { status: 401, accessToken })
@@ -115,6 +125,7 @@ async function demoConfig(dir: string): Promise<Config> {
       `dataDir=${join(dir, 'data')}`,
       `keys.dir=${join(dir, 'keys')}`,
       'log.level=silent',
+      'keys.jwksMaxAgeSeconds=1',
       `issuer.url=http://localhost:${issuer}`,
       `issuer.listen=127.0.0.1:${issuer}`,
       `issuer.opsListen=127.0.0.1:${issuerOps}`,
