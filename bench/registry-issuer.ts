@@ -61,6 +61,7 @@ async function serve(all: Clients): Promise<string> {
     issuer,
     secrets: await loadOrCreateSecrets(documents),
     clients: all,
+    users: { findIssuable: async () => undefined },
     store,
     clock: systemClock,
     ownTokens: { findLive: async () => undefined },
@@ -69,6 +70,7 @@ async function serve(all: Clients): Promise<string> {
     accessTokenTtlSeconds: 900,
     mutualTls: mutualTls({ trustedProxies: new BlockList(), clientCa: undefined, clock: Date.now }),
     fetchClientJwks: () => Promise.reject(new Error('nobody asks for keys')),
+    refreshTokenTtlSeconds: 1_209_600,
     log,
     metrics: createIssuerMetrics(createMetricsRegistry()),
   }

@@ -111,6 +111,7 @@ export async function startIssuer(
     issuer: issuer.url,
     secrets,
     clients: registry.clients,
+    users: registry.users,
     store,
     clock,
     resources: resourcesOf(config),
@@ -127,6 +128,7 @@ export async function startIssuer(
       clock,
       log,
     }),
+    refreshTokenTtlSeconds: tokens.refreshTtlSeconds,
     log,
     metrics: createIssuerMetrics(metrics),
   }

@@ -152,7 +152,8 @@ export const configSchema = z.strictObject({
   tokens: z
     .strictObject({
       accessTtlSeconds: wholeNumber(60, 1800).default(900),
-      refreshTtlSeconds: wholeNumber(60).default(1_209_600),
+      // A year at most: for so long it is remembered who was revoked.
+      refreshTtlSeconds: wholeNumber(60, 31_536_000).default(1_209_600),
     })
     .prefault({}),
   limits: z.strictObject({ defaults: limitSet.optional() }).prefault({}),

@@ -9,9 +9,13 @@ const NOT_SERVED = new Set([
   'claims_parameter_supported',
   'claims_supported',
   'code_challenge_methods_supported',
+  'device_authorization_endpoint',
+  'pushed_authorization_request_endpoint',
   'request_uri_parameter_supported',
   'response_modes_supported',
 ])
+
+const SIGN_IN_SCOPES = new Set<unknown>(['openid', 'profile', 'offline_access'])
 
 /** Publishes metadata (RFC 8414 §2) of what this issuer serves and nothing else; readers may keep it for an hour. */
 export async function publishOnlyWhatIsServed(
@@ -25,8 +29,8 @@ export async function publishOnlyWhatIsServed(
   const scopes = Array.isArray(served['scopes_supported']) ? served['scopes_supported'] : []
   ctx.body = {
     ...served,
-    scopes_supported: scopes.filter((scope) => scope !== 'openid'),
-    grant_types_supported: ['client_credentials'],
+    scopes_supported: scopes.filter((scope) => !SIGN_IN_SCOPES.has(scope)),
+    grant_types_supported: ['client_credentials', 'refresh_token'],
     response_types_supported: [],
   }
   ctx.set('cache-control', `public, max-age=${MAX_AGE_SECONDS}`)

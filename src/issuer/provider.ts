@@ -1,5 +1,5 @@
 import type Provider from 'oidc-provider'
-import type { Client, Configuration } from 'oidc-provider'
+import type { Configuration } from 'oidc-provider'
 import type { Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
@@ -7,21 +7,25 @@ import type { KeyHome } from '../keys/key-home.ts'
 import type { Ring } from '../keys/ring.ts'
 import { CLIENT_ASSERTION_ALGORITHMS } from '../registry/client-keys.ts'
 import { clientAuthMethodSchema } from '../registry/client-metadata.ts'
-import type { Clients } from '../registry/registry.ts'
+import type { Clients, Users } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { DPOP_ALGORITHMS } from '../tokens/dpop-proof.ts'
 import { createAdapterFactory } from './adapter.ts'
 import { rememberAssertions, requireStrictAssertion } from './client-assertion.ts'
 import { authenticateByRegistry } from './client-authentication.ts'
 import { OWN_CLIENT_MEMBERS } from './client-metadata.ts'
+import { limitPolling } from './device-polling.ts'
+import { grantConfiguration } from './grant-configuration.ts'
 import { createGrants } from './grants.ts'
 import { createHiddenValues } from './hidden-values.ts'
+import { addRefreshToken, IDENTITY_SCOPES } from './issued-tokens.ts'
 import { publishOnlyWhatIsServed } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import type { MutualTls } from './mutual-tls.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
 import type { OwnTokens } from './own-tokens.ts'
-import { resourceServerOf, type Resources } from './resources.ts'
+import { deriveRefreshTokens } from './refresh-tokens.ts'
+import { defaultResourceOf, resourceServerOf, type Resources } from './resources.ts'
 import { createJwtSigner, signingKeysOf } from './signing-keys.ts'
 import { answerForJwts, isOfClient } from './token-endpoints.ts'
 import { recordTokenRequests } from './token-log.ts'
@@ -32,6 +36,7 @@ export type ProviderOptions = {
   /** Where the ring's keys sign whose private halves are not in the ring. */
   keyHome?: KeyHome | undefined
   clients: Clients
+  users: Pick<Users, 'findIssuable'>
   /** Where sessions, codes and refresh tokens are kept, and used client assertions remembered. */
   store: Store
   clock: Clock
@@ -43,11 +48,12 @@ export type ProviderOptions = {
   mutualTls: MutualTls
   /** How the `jwks_uri` of clients are read. */
   fetchClientJwks: NonNullable<Configuration['fetch']>
+  refreshTokenTtlSeconds: number
   log: Log
   metrics: IssuerMetrics
 }
 
-/** The authorization server for one state of the key ring: client credentials, RS256, RFC 9068 access tokens. */
+/** The authorization server for one state of the key ring: what it grants, to whom and for how long. */
 export async function createProvider(ring: Ring, options: ProviderOptions): Promise<Provider> {
   const oidc = await loadOidcProvider()
   const { Provider, errors } = oidc
@@ -57,6 +63,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   const grants = createGrants({ store, clock, hidden })
   const { refreshKey } = secrets
   const configuration: Configuration = {
+    ...grantConfiguration({ ...options, grants }),
     adapter: createAdapterFactory({ clients, store, clock, hidden, grants, refreshKey, oidc }),
     jwks: { keys: signingKeysOf(ring, options.keyHome, oidc) },
     cookies: { keys: [secrets.cookieKey.toString('base64url')] },
@@ -68,25 +75,24 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
     fetch: options.fetchClientJwks,
     assertJwtClientAuthClaimsAndHeader: requireStrictAssertion(issuer, oidc),
     responseTypes: ['code'],
-    scopes: [...new Set(Object.values(resources).flatMap(({ scopes }) => scopes))],
-    ttl: { ClientCredentials: accessTokenTtlSeconds },
+    scopes: [...new Set([...IDENTITY_SCOPES, 'offline_access', ...scopesOf(resources)])],
     extraClientMetadata: { properties: OWN_CLIENT_MEMBERS },
-    extraTokenClaims: (_ctx, token) => claimsOfClient(token.client),
     features: {
       clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true, charset: 'base-20', mask: '****-****' },
       externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       devInteractions: { enabled: false },
       // A nonce is offered, as every issuer of the installation knows it, and not demanded: see docs/adr.
       dPoP: { enabled: true, nonceSecret: secrets.dpopNonceKey },
       mTLS: options.mutualTls,
-      pushedAuthorizationRequests: { enabled: false },
+      pushedAuthorizationRequests: { enabled: true },
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },
       introspection: { enabled: true, allowedPolicy: isOfClient },
       revocation: { enabled: true, allowedPolicy: isOfClient },
       resourceIndicators: {
         enabled: true,
-        defaultResource: () => defaultResource,
+        defaultResource: defaultResourceOf(defaultResource),
         getResourceServerInfo: resourceServerOf(resources, accessTokenTtlSeconds, errors),
       },
     },
@@ -96,13 +102,15 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   provider.proxy = true
   authenticateByRegistry(provider, { clients, oidc })
   rememberAssertions(provider, store, oidc)
+  deriveRefreshTokens(provider, refreshKey, oidc)
+  limitPolling(provider, { store, clock, hidden, oidc })
+  provider.use(addRefreshToken)
   provider.use(publishOnlyWhatIsServed)
   answerForJwts(provider, { ...options, signJwt: createJwtSigner(ring, options.keyHome) })
   recordTokenRequests(provider, options.log, options.metrics)
   return provider
 }
 
-/** Our own claims: the tenant, and the limits of everybody whom the token speaks for. */
-function claimsOfClient(client: Client | undefined) {
-  return { tenant_id: client?.['tenant_id'], limits: client?.['limits'] ?? {} }
+function scopesOf(resources: Resources): string[] {
+  return Object.values(resources).flatMap(({ scopes }) => scopes)
 }

@@ -1,4 +1,5 @@
 import type { Client, errors, KoaContextWithOIDC, ResourceServer } from 'oidc-provider'
+import { IDENTITY_SCOPES } from './issued-tokens.ts'
 
 export type Resources = Readonly<
   Record<
@@ -11,6 +12,13 @@ export type Resources = Readonly<
   >
 >
 
+/** Where somebody asks for what a person is then to grant. */
+const SIGN_IN_ROUTES = new Set([
+  'authorization',
+  'pushed_authorization_request',
+  'device_authorization',
+])
+
 /**
  * The resource server that a token is for (RFC 8707 §2), and with it the scopes that the request may have: those that
  * both the resource and the client know. Without a `scope` the client gets all of them. A resource that is unknown or not
@@ -21,31 +29,50 @@ export function resourceServerOf(
   accessTokenTtlSeconds: number,
   { InvalidTarget, InvalidScope }: typeof errors,
 ) {
+  const resourceAt = (identifier: string) =>
+    Object.hasOwn(resources, identifier) ? resources[identifier] : undefined
+
+  const scopesAt = (identifier: string, client: Client): string[] =>
+    wordsOf(client.scope).filter((scope) => resourceAt(identifier)?.scopes.includes(scope) === true)
+
+  /** Settles the scope of a request once for all its resources. */
+  const settleScope = ({ oidc }: KoaContextWithOIDC, client: Client): void => {
+    const params = oidc.params ?? {}
+    const isSignIn = SIGN_IN_ROUTES.has(oidc.route)
+    if (!isSignIn && params['grant_type'] !== 'client_credentials') return
+    const asked = [params['resource']].flat().filter((each) => typeof each === 'string')
+    const atResources = [...new Set(asked.flatMap((each) => scopesAt(each, client)))]
+    const allowed = isSignIn ? [...atResources, ...identityOf(client)] : atResources
+    const requested = typeof params['scope'] === 'string' ? wordsOf(params['scope']) : undefined
+    const beyond = requested?.find((scope) => !allowed.includes(scope))
+    if (beyond !== undefined) throw new InvalidScope('the scope is unknown or not allowed', beyond)
+    params['scope'] = (requested ?? atResources).join(' ')
+  }
+
   return function getResourceServerInfo(
     ctx: KoaContextWithOIDC,
     identifier: string,
     client: Client,
   ): ResourceServer {
-    const resource = Object.hasOwn(resources, identifier) ? resources[identifier] : undefined
-    if (resource === undefined) throw new InvalidTarget('the resource is not known here')
+    if (resourceAt(identifier) === undefined) {
+      throw new InvalidTarget('the resource is not known here')
+    }
     if (!mayAskFor(client, identifier)) throw new InvalidTarget('the resource is not allowed')
-
-    const allowed = (client.scope ?? '')
-      .split(' ')
-      .filter((scope) => resource.scopes.includes(scope))
-    const params = ctx.oidc.params ?? {}
-    const requested = typeof params['scope'] === 'string' ? params['scope'].split(' ') : undefined
-    const beyond = requested?.find((scope) => !allowed.includes(scope))
-    if (beyond !== undefined) throw new InvalidScope('the scope is unknown or not allowed', beyond)
-    params['scope'] = (requested ?? allowed).join(' ')
-
+    settleScope(ctx, client)
     return {
       audience: identifier,
-      scope: resource.scopes.join(' '),
+      scope: scopesAt(identifier, client).join(' '),
       accessTokenFormat: 'jwt',
       accessTokenTTL: accessTokenTtlSeconds,
       jwt: { sign: { alg: 'RS256' } },
     }
+  }
+}
+
+/** Of several that a sign-in was for, the one of a token request that names none (RFC 8707 §2.2). */
+export function defaultResourceOf(identifier: string) {
+  return function defaultResource(_ctx: unknown, _client: unknown, granted?: readonly string[]) {
+    return granted === undefined || granted.includes(identifier) ? identifier : granted
   }
 }
 
@@ -54,3 +81,8 @@ function mayAskFor(client: Client, identifier: string): boolean {
   const named = client['resources']
   return !Array.isArray(named) || named.includes(identifier)
 }
+
+const identityOf = (client: Client): string[] =>
+  wordsOf(client.scope).filter((scope) => [...IDENTITY_SCOPES, 'offline_access'].includes(scope))
+
+const wordsOf = (scope = ''): string[] => scope.split(' ')

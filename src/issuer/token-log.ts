@@ -9,7 +9,7 @@ export function recordTokenRequests(provider: Provider, log: Log, metrics: Issue
   provider.on('grant.success', (ctx) => {
     const grant = String(ctx.oidc.params?.['grant_type'])
     metrics.countIssued(grant)
-    const token = ctx.oidc.entities.ClientCredentials
+    const token = ctx.oidc.entities.AccessToken ?? ctx.oidc.entities.ClientCredentials
     log.info(
       {
         ...fieldsOf(ctx),
@@ -38,12 +38,12 @@ export function recordTokenRequests(provider: Provider, log: Log, metrics: Issue
 }
 
 function fieldsOf(ctx: KoaContextWithOIDC): LogFields {
-  const { client } = ctx.oidc
+  const { client, account } = ctx.oidc
   return {
     request_id: String(ctx.res.getHeader('x-request-id')),
     client_id: client?.clientId ?? claimedClientId(ctx),
     tenant_id: typeof client?.['tenant_id'] === 'string' ? client['tenant_id'] : undefined,
-    sub: client?.clientId,
+    sub: account?.accountId ?? client?.clientId,
     remote_addr: ctx.ip,
   }
 }

@@ -252,7 +252,7 @@ describe('RFC 8414 metadata', () => {
         issuer,
         token_endpoint: `${issuer}/token`,
         jwks_uri: `${issuer}/jwks`,
-        grant_types_supported: ['client_credentials'],
+        grant_types_supported: ['client_credentials', 'refresh_token'],
         token_endpoint_auth_methods_supported: [
           'client_secret_basic',
           'client_secret_post',
@@ -310,7 +310,6 @@ describe('the JWKS', () => {
 describe('what is not offered', () => {
   test.each([
     '/auth',
-    '/me',
     '/reg',
     '/session/end',
     '/request',
