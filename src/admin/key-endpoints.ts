@@ -3,6 +3,8 @@ import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { promotableAt, type KeyPolicy } from '../keys/lifecycle.ts'
 import type { Ring, RingKey } from '../keys/ring.ts'
 import type { SigningKeys } from '../keys/signing-keys.ts'
+import { listVerifiers } from '../keys/verifiers.ts'
+import type { Store } from '../store/store.ts'
 import { defineEndpoint, type Endpoint } from './endpoint.ts'
 
 const seconds = z.int().describe('seconds since the epoch')
@@ -18,19 +20,35 @@ const keySchema = z.object({
   leaves_at: seconds.optional().describe('when a retiring key leaves, with its last token'),
 })
 export type ShownKey = z.infer<typeof keySchema>
-const ringSchema = z.object({ items: z.array(keySchema) })
+const verifierSchema = z.object({
+  verifier_id: z.string(),
+  client_id: z.string().nullable(),
+  kids: z.array(z.string()).describe('the keys that it verifies with'),
+  reported_at: z.number(),
+})
+const ringSchema = z.object({ items: z.array(keySchema), verifiers: z.array(verifierSchema) })
 
 const KEYS = '/admin/v1/keys'
 const answers = { status: 200, body: ringSchema }
 
-export type KeyEndpointsOptions = { signingKeys: SigningKeys; clock: Clock }
+export type KeyEndpointsOptions = {
+  signingKeys: SigningKeys
+  store: Pick<Store, 'list'>
+  clock: Clock
+}
 
 /** The signing keys; each change answers with the ring as it is then. */
-export function keyEndpoints({ signingKeys, clock }: KeyEndpointsOptions): Endpoint[] {
-  const show = (ring: Ring) => {
+export function keyEndpoints({ signingKeys, store, clock }: KeyEndpointsOptions): Endpoint[] {
+  const show = async (ring: Ring) => {
     const now = epochSeconds(clock)
     const items = ring.keys.map((key) => shownKey(key, { now, policy: signingKeys.policy }))
-    return { status: 200, body: { items } }
+    const verifiers = (await listVerifiers(store)).map((each) => ({
+      verifier_id: each.verifier_id,
+      client_id: each.client_id,
+      kids: each.kids,
+      reported_at: each.reported_at,
+    }))
+    return { status: 200, body: { items, verifiers } }
   }
 
   return [

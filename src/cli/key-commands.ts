@@ -23,10 +23,13 @@ const keySchema = z.object({
   leaves_at: z.number().optional(),
 })
 type ShownKey = z.infer<typeof keySchema>
-const ringSchema = z.object({ items: z.array(keySchema) })
+const verifierSchema = z.object({ verifier_id: z.string(), kids: z.array(z.string()) })
+const ringSchema = z.object({ items: z.array(keySchema), verifiers: z.array(verifierSchema) })
 const resealedSchema = z.object({ resealed: z.boolean() })
 
 const POLL_MS = 1000
+const DROP_POLL_MS = 100
+const DROP_PATIENCE_SECONDS = 15
 /** Well before an admin token ends. */
 const SIGN_IN_EVERY_POLLS = 120
 
@@ -77,6 +80,7 @@ export function keyCommands(program: Command): void {
       const path = `keys/${encodeURIComponent(kid)}/compromise`
       const answer = await api.call({ method: 'POST', path })
       process.stderr.write(`The key ${kid} is out, and every token of it is void.\n`)
+      await watchDrop(command, kid)
       writeRing(answer, options)
     })
 
@@ -126,13 +130,47 @@ async function rotate(command: Command, { wait }: { wait: boolean }): Promise<un
 const askForRotation = (api: AdminApi) =>
   api.call({ method: 'POST', path: 'keys/rotate', query: { when: 'ready' } })
 
+/** Says when each verifier had dropped the key, and who has not. */
+async function watchDrop(command: Command, kid: string): Promise<void> {
+  const startedAtMs = performance.now()
+  const seconds = () => (performance.now() - startedAtMs) / 1000
+  // The token of before may have been signed with that very key.
+  const api = await adminApiOf(command)
+  const waiting = new Set<string>()
+  const dropped = new Set<string>()
+  do {
+    const { verifiers } = ringSchema.parse(await api.call({ path: 'keys' }))
+    waiting.clear()
+    for (const { verifier_id: name, kids } of verifiers) {
+      if (kids.includes(kid)) waiting.add(name)
+      else if (!dropped.has(name)) {
+        dropped.add(name)
+        process.stderr.write(`${name} has dropped it, ${seconds().toFixed(1)} s later.\n`)
+      }
+    }
+    if (waiting.size > 0) await pause(DROP_POLL_MS)
+  } while (waiting.size > 0 && seconds() < DROP_PATIENCE_SECONDS)
+  if (waiting.size === 0) return
+  process.stderr.write(`warning: not heard of yet from ${[...waiting].join(', ')}\n`)
+}
+
 function writeRing(answer: unknown, { json }: { json: boolean }): void {
   if (json) return writeJson(answer)
   const now = Date.now() / 1000
-  const rows = ringSchema
-    .parse(answer)
-    .items.map((key) => [key.kid, key.state, formatAge(now - key.published_at), whatNext(key)])
+  const { items, verifiers } = ringSchema.parse(answer)
+  const rows = items.map((key) => [
+    key.kid,
+    key.state,
+    formatAge(now - key.published_at),
+    whatNext(key),
+  ])
   process.stdout.write(`${formatTable(['KID', 'STATE', 'PUBLISHED', 'WHAT IS NEXT'], rows)}\n`)
+  const next = items.find(({ state }) => state === 'next')?.kid
+  if (next === undefined || verifiers.length === 0) return
+  const without = verifiers.filter(({ kids }) => !kids.includes(next))
+  const have = `${verifiers.length - without.length} of ${verifiers.length} verifiers have the next key`
+  const names = without.map(({ verifier_id: name }) => name).join(', ')
+  process.stdout.write(names === '' ? `${have}.\n` : `${have}; without it: ${names}.\n`)
 }
 
 function whatNext(key: ShownKey): string {
