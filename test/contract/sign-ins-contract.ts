@@ -1,5 +1,7 @@
 import { decodeJwt } from 'jose'
+import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DEVICE_CODE_GRANT } from '../../src/registry/client-metadata.ts'
 import { REVOCATIONS } from '../../src/revocations/revocation.ts'
 import type { OpenedStore } from '../support/stores.ts'
 import {
@@ -8,6 +10,8 @@ import {
   RESOURCE,
   startSignIns,
   type SignIns,
+  type TestClient,
+  type Tokens,
 } from '../support/sign-ins.ts'
 
 /** Two issuers of one installation grant as one, on every store. */
@@ -227,6 +231,94 @@ export function describeSignIns(
         current = [...successors][0] ?? ''
       }
     }, 120_000)
+  })
+
+  describe('a pushed request', () => {
+    const push = async (client: TestClient, fields: Record<string, string> = {}) => {
+      const verifier = 'v'.repeat(43)
+      const response = await issuers.post('/request', {
+        client_id: client.clientId,
+        client_secret: client.clientSecret,
+        response_type: 'code',
+        redirect_uri: CALLBACK,
+        scope: 'openid ocr_api_access',
+        code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+        code_challenge_method: 'S256',
+        ...fields,
+      })
+      const body = (await response.json()) as Record<string, string>
+      return { status: response.status, body, verifier }
+    }
+    const bare = { code_challenge: '', code_challenge_method: '', scope: '' }
+
+    test('stands for its parameters once, and for its client', async () => {
+      const [client, other] = [await issuers.createClient(), await issuers.createClient()]
+      const user = await issuers.createUser()
+      const { status, body, verifier } = await push(client)
+      expect(status).toBe(201)
+      const request = { ...bare, request_uri: body['request_uri'] ?? '' }
+      expect(await issuers.authorize(other, user, request)).not.toHaveProperty('code')
+      const answer = await issuers.authorize(client, user, request)
+      const tokens = await issuers.redeem(client, { ...answer, verifier }, { at: 1 })
+      expect(tokens.status).toBe(200)
+      const again = await issuers.authorize(client, user, request)
+      expect(again).not.toHaveProperty('code')
+    })
+
+    test.each([
+      ['without the secret', { client_secret: 'wrong' }, [401, 'invalid_client']],
+      [
+        'for an address that is not registered',
+        { redirect_uri: `${CALLBACK}2` },
+        [400, 'invalid_request'],
+      ],
+      ['for an unknown scope', { scope: 'nonsense' }, [400, 'invalid_scope']],
+    ])('is refused %s', async (_title, fields, refusal) => {
+      const { status, body } = await push(await issuers.createClient(), fields)
+      expect([status, body['error']]).toEqual(refusal)
+    })
+  })
+
+  describe('a device', () => {
+    const begin = async () => {
+      const client = await issuers.createClient({ token_endpoint_auth_method: 'none' })
+      const response = await issuers.post('/device/auth', {
+        client_id: client.clientId,
+        scope: 'openid ocr_api_access',
+      })
+      const begun = (await response.json()) as { device_code: string; user_code: string }
+      const poll = async (at = 0) => {
+        const fields = { grant_type: DEVICE_CODE_GRANT, device_code: begun.device_code }
+        const answer = await issuers.post('/token', { client_id: client.clientId, ...fields }, at)
+        return (await answer.json()) as Partial<Tokens>
+      }
+      return { client, ...begun, poll }
+    }
+
+    test('is told to wait, to slow down at every issuer, and more each time', async () => {
+      const { poll } = await begin()
+      expect(await poll(0)).toMatchObject({ error: 'authorization_pending' })
+      expect(await poll(1)).toMatchObject({ error: 'slow_down' })
+      issuers.ahead.ms += 8000
+      expect(await poll(0)).toMatchObject({ error: 'slow_down' })
+      issuers.ahead.ms += 16_000
+      expect(await poll(1)).toMatchObject({ error: 'authorization_pending' })
+    })
+
+    test('gets the tokens of whoever enters its code, once', async () => {
+      const user = await issuers.createUser()
+      const { client, user_code: userCode, poll } = await begin()
+      await issuers.enterCode(user, userCode)
+      const tokens = await poll(1)
+      expect(decodeJwt(tokens.access_token ?? '')).toMatchObject({
+        sub: user.sub,
+        client_id: client.clientId,
+        scope: 'openid ocr_api_access',
+      })
+      expect(tokens.refresh_token).toBeDefined()
+      expect(await poll()).toMatchObject({ error: 'invalid_grant' })
+      expect(await isRevoked(tokens.access_token ?? '')).toBe(true)
+    })
   })
 
   describe('a client that refreshes what it got for itself', () => {

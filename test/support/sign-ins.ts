@@ -36,6 +36,8 @@ export type SignIns = {
   createUser: (request?: Partial<NewUserRequest>) => Promise<User>
   /** The parameters that the client gets back when that user is asked. */
   authorize: (client: TestClient, user: User, more?: Record<string, string>) => Promise<Answer>
+  /** Enters the code that a device shows, and agrees. */
+  enterCode: (user: User, userCode: string) => Promise<void>
   /** Signs in and redeems the code. */
   signIn: (client: TestClient, user: User, more?: Record<string, string>) => Promise<Tokens>
   redeem: (client: TestClient, answer: Answer, more?: Redeeming) => Promise<Tokens>
@@ -172,6 +174,18 @@ export async function startSignIns(store: Store, issuers = 1): Promise<SignIns> 
       const reached = await startBrowser().open(`${urls[0]}/auth?${query.toString()}`)
       const fragment = new URLSearchParams(reached.hash.slice(1))
       return { ...Object.fromEntries([...reached.searchParams, ...fragment]), verifier }
+    },
+    async enterCode(asked, userCode) {
+      user = asked
+      const browser = startBrowser()
+      const page = `${urls[0]}/device`
+      const form = await (await browser.fetch(page)).text()
+      const xsrf = /name="xsrf" value="([^"]+)"/.exec(form)?.[1] ?? ''
+      const agreed = await browser.fetch(page, {
+        method: 'POST',
+        body: new URLSearchParams({ xsrf, user_code: userCode, confirm: 'yes' }),
+      })
+      await browser.open(new URL(agreed.headers.get('location') ?? '', page).href)
     },
     redeem: (client, { code = '', verifier }, more = {}) =>
       requestTokens(client, {
