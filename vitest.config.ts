@@ -17,7 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'system',
-          globalSetup: ['test/support/redis-binary.ts'],
+          globalSetup: ['test/support/redis-binary.ts', 'test/support/chromium.ts'],
           include: ['test/{e2e,interop,attacks,contract,pages}/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 30_000,

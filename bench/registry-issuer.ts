@@ -17,6 +17,7 @@ import { generateSigningKey } from '../src/keys/ring-file.ts'
 import { openRingStore } from '../src/keys/ring-store.ts'
 import { fixedRing } from '../src/keys/ring-source.ts'
 import { createRegistry } from '../src/registry/create-registry.ts'
+import { createGuessLimits } from '../src/registry/guess-limits.ts'
 import type { Clients, Registry } from '../src/registry/registry.ts'
 import { newTenantSchema } from '../src/registry/tenant.ts'
 import { openSqliteStore } from '../src/store/sqlite.ts'
@@ -61,7 +62,8 @@ async function serve(all: Clients): Promise<string> {
     issuer,
     secrets: await loadOrCreateSecrets(documents),
     clients: all,
-    users: { findIssuable: async () => undefined },
+    users: registry.users,
+    codeGuesses: createGuessLimits(systemClock, 30),
     store,
     clock: systemClock,
     ownTokens: { findLive: async () => undefined },
@@ -83,6 +85,10 @@ async function serve(all: Clients): Promise<string> {
     ownRoutes: [],
     issuer,
     provider,
+    registry,
+    store,
+    formKey: options.secrets.formKey,
+    defaultResource: RESOURCE,
     ring,
     jwksMaxAgeSeconds: 300,
     log,

@@ -26,6 +26,7 @@ import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
+import { createGuessLimits } from '../registry/guess-limits.ts'
 import type { Registry } from '../registry/registry.ts'
 import { followRevocations } from '../revocations/follow-store.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
@@ -112,6 +113,7 @@ export async function startIssuer(
     secrets,
     clients: registry.clients,
     users: registry.users,
+    codeGuesses: createGuessLimits(clock, issuer.clientAuth.maxFailuresPerMinute),
     store,
     clock,
     resources: resourcesOf(config),
@@ -141,6 +143,10 @@ export async function startIssuer(
   const app = createIssuerApp({
     issuer: issuer.url,
     provider,
+    registry,
+    store,
+    formKey: secrets.formKey,
+    defaultResource: proxy.url,
     ring,
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
     log,

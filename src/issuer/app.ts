@@ -9,11 +9,24 @@ import { challengesOf } from '../tokens/challenge.ts'
 import { serveJwks, type JwksOptions } from './jwks.ts'
 import type { LiveProvider } from './live-provider.ts'
 import type { OwnRoute } from './own-route.ts'
+import type { Registry } from '../registry/registry.ts'
+import type { Store } from '../store/store.ts'
+import { createConsents } from './consents.ts'
+import { createFormTokens } from './form-tokens.ts'
+import { serveInteractions } from './interactions.ts'
+import { answerBrowsers } from './answer-browsers.ts'
+import { endpointOf, isPagePath, PAGE_ENDPOINTS } from './page-routes.ts'
+import { serveStylesheet, STYLESHEET_PATH } from './pages/stylesheet.ts'
 
 export type IssuerAppOptions = JwksOptions & {
   issuer: string
   provider: LiveProvider
+  registry: Registry
+  store: Store
+  defaultResource: string
   log: Log
+  /** From which the tokens in our forms are made. */
+  formKey: Buffer
   /** The TLS terminators, which say in `X-Forwarded-For` whom they speak for. */
   trustedProxies: BlockList
   ownRoutes: readonly OwnRoute[]
@@ -27,19 +40,42 @@ const ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
   '/token': ['POST'],
   '/token/introspection': ['POST'],
   '/token/revocation': ['POST'],
+  '/device/auth': ['POST'],
+  '/request': ['POST'],
+  [STYLESHEET_PATH]: ['GET', 'HEAD'],
+  ...PAGE_ENDPOINTS,
 }
+
+/** Where a client authenticates itself to oidc-provider. */
+const AUTHENTICATES = new Set([
+  '/token',
+  '/token/introspection',
+  '/token/revocation',
+  '/device/auth',
+  '/request',
+])
 
 /** The issuer's HTTP side: our own routes in front of oidc-provider. */
 export function createIssuerApp(options: IssuerAppOptions): Koa {
-  const { provider, issuer } = options
+  const { provider, log } = options
+  const issuer = new URL(options.issuer)
   const app = new Koa()
   app.silent = true
-  app.use(answerWithProblems(options.log))
+  app.use(answerWithProblems(log))
   app.use(serveOwnRoutes(options.ownRoutes))
   app.use(refuseUnknownEndpoints)
+  app.use(answerBrowsers(issuer, log))
+  app.use(serveStylesheet)
   app.use(serveJwks(options))
   app.use(refuseAmbiguousCredentials)
-  app.use(pinOrigin(new URL(issuer), options.trustedProxies))
+  app.use(pinOrigin(issuer, options.trustedProxies))
+  app.use(
+    serveInteractions({
+      ...options,
+      consents: createConsents(options.store),
+      formTokens: createFormTokens(options.formKey),
+    }),
+  )
   app.use(passTo(provider))
   return app
 }
@@ -76,7 +112,8 @@ function serveOwnRoutes(routes: readonly OwnRoute[]): Middleware {
 }
 
 function refuseUnknownEndpoints(ctx: Context, next: Next): Promise<void> {
-  const methods = Object.hasOwn(ENDPOINTS, ctx.path) ? ENDPOINTS[ctx.path] : undefined
+  const endpoint = endpointOf(ctx.path)
+  const methods = Object.hasOwn(ENDPOINTS, endpoint) ? ENDPOINTS[endpoint] : undefined
   if (methods === undefined) throw new AppError('not_found', 'There is no such endpoint.')
   requireMethod(ctx, methods)
   return next()
@@ -97,7 +134,7 @@ function refuseAmbiguousCredentials(ctx: Context, next: Next): Promise<void> {
   const inAddress = ['client_id', 'client_secret', 'client_assertion'].some(
     (name) => name in ctx.query,
   )
-  if (!ctx.path.startsWith('/token') || (authorizations <= 1 && !inAddress)) return next()
+  if (!AUTHENTICATES.has(ctx.path) || (authorizations <= 1 && !inAddress)) return next()
   ctx.status = 400
   ctx.set('cache-control', 'no-store')
   ctx.body = {
@@ -110,19 +147,21 @@ function refuseAmbiguousCredentials(ctx: Context, next: Next): Promise<void> {
 }
 
 /**
- * oidc-provider builds addresses from the request and chooses HTML by `Accept`. Neither is the caller's to decide: the
- * origin is the configured issuer (RFC 8414 §3.3), errors are JSON (RFC 6749 §5.2), and the address is the caller's own.
+ * oidc-provider builds addresses from the request and chooses HTML by `Accept`. The origin is not the caller's to decide
+ * but the configured issuer (RFC 8414 §3.3), the address is the caller's own, and where no browser goes, errors are JSON
+ * (RFC 6749 §5.2).
  */
 function pinOrigin({ host, protocol }: URL, trustedProxies: BlockList): Middleware {
-  return function pinRequest({ req }: Context, next: Next) {
+  return function pinRequest({ req, path, state }: Context, next: Next) {
     const address = callerAddress(req, trustedProxies)
+    state['address'] = address
     for (const name of Object.keys(req.headers)) {
       if (name === 'forwarded' || name.startsWith('x-forwarded-')) delete req.headers[name]
     }
     req.headers.host = host
     req.headers['x-forwarded-proto'] = protocol.slice(0, -1)
     req.headers['x-forwarded-for'] = address
-    req.headers.accept = 'application/json'
+    if (!isPagePath(path)) req.headers.accept = 'application/json'
     return next()
   }
 }

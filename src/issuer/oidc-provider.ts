@@ -1,9 +1,15 @@
-import type { default as Provider, errors, ExternalSigningKey } from 'oidc-provider'
+import type {
+  default as Provider,
+  errors,
+  ExternalSigningKey,
+  interactionPolicy,
+} from 'oidc-provider'
 
 export type OidcProvider = {
   Provider: typeof Provider
   errors: typeof errors
   ExternalSigningKey: typeof ExternalSigningKey
+  interactionPolicy: typeof interactionPolicy
 }
 
 /**
@@ -16,8 +22,9 @@ export async function loadOidcProvider(): Promise<OidcProvider> {
     if (!String(message[0]).includes('Unsupported runtime')) warn(...message)
   }
   try {
-    const { default: Provider, errors, ExternalSigningKey } = await import('oidc-provider')
-    return { Provider, errors, ExternalSigningKey }
+    const oidc = await import('oidc-provider')
+    const { default: Provider, errors, ExternalSigningKey, interactionPolicy } = oidc
+    return { Provider, errors, ExternalSigningKey, interactionPolicy }
   } finally {
     console.warn = warn
   }

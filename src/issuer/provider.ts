@@ -7,6 +7,7 @@ import type { KeyHome } from '../keys/key-home.ts'
 import type { Ring } from '../keys/ring.ts'
 import { CLIENT_ASSERTION_ALGORITHMS } from '../registry/client-keys.ts'
 import { clientAuthMethodSchema } from '../registry/client-metadata.ts'
+import type { GuessLimits } from '../registry/guess-limits.ts'
 import type { Clients, Users } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { DPOP_ALGORITHMS } from '../tokens/dpop-proof.ts'
@@ -19,7 +20,7 @@ import { grantConfiguration } from './grant-configuration.ts'
 import { createGrants } from './grants.ts'
 import { createHiddenValues } from './hidden-values.ts'
 import { addRefreshToken, IDENTITY_SCOPES } from './issued-tokens.ts'
-import { publishOnlyWhatIsServed } from './metadata.ts'
+import { keepMetadata } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import type { MutualTls } from './mutual-tls.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
@@ -28,6 +29,8 @@ import { deriveRefreshTokens } from './refresh-tokens.ts'
 import { defaultResourceOf, resourceServerOf, type Resources } from './resources.ts'
 import { createJwtSigner, signingKeysOf } from './signing-keys.ts'
 import { answerForJwts, isOfClient } from './token-endpoints.ts'
+import { pageConfiguration } from './page-configuration.ts'
+import { answerWithPages } from './provider-pages.ts'
 import { recordTokenRequests } from './token-log.ts'
 
 export type ProviderOptions = {
@@ -37,6 +40,8 @@ export type ProviderOptions = {
   keyHome?: KeyHome | undefined
   clients: Clients
   users: Pick<Users, 'findIssuable'>
+  /** How often somebody may be wrong about a code that a device shows. */
+  codeGuesses: GuessLimits
   /** Where sessions, codes and refresh tokens are kept, and used client assertions remembered. */
   store: Store
   clock: Clock
@@ -62,11 +67,15 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   const hidden = createHiddenValues(secrets.storedTokenKey)
   const grants = createGrants({ store, clock, hidden })
   const { refreshKey } = secrets
+  const granting = grantConfiguration({ ...options, grants })
+  const pages = pageConfiguration(options, oidc)
   const configuration: Configuration = {
-    ...grantConfiguration({ ...options, grants }),
+    ...granting,
+    ...pages,
+    ttl: { ...granting.ttl, ...pages.ttl },
     adapter: createAdapterFactory({ clients, store, clock, hidden, grants, refreshKey, oidc }),
     jwks: { keys: signingKeysOf(ring, options.keyHome, oidc) },
-    cookies: { keys: [secrets.cookieKey.toString('base64url')] },
+    cookies: { ...pages.cookies, keys: [secrets.cookieKey.toString('base64url')] },
     clientAuthMethods: [...clientAuthMethodSchema.options],
     enabledJWA: {
       clientAuthSigningAlgValues: [...CLIENT_ASSERTION_ALGORITHMS],
@@ -78,15 +87,14 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
     scopes: [...new Set([...IDENTITY_SCOPES, 'offline_access', ...scopesOf(resources)])],
     extraClientMetadata: { properties: OWN_CLIENT_MEMBERS },
     features: {
+      ...pages.features,
       clientCredentials: { enabled: true },
-      deviceFlow: { enabled: true, charset: 'base-20', mask: '****-****' },
       externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       devInteractions: { enabled: false },
       // A nonce is offered, as every issuer of the installation knows it, and not demanded: see docs/adr.
       dPoP: { enabled: true, nonceSecret: secrets.dpopNonceKey },
       mTLS: options.mutualTls,
       pushedAuthorizationRequests: { enabled: true },
-      rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },
       introspection: { enabled: true, allowedPolicy: isOfClient },
       revocation: { enabled: true, allowedPolicy: isOfClient },
@@ -105,7 +113,8 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   deriveRefreshTokens(provider, refreshKey, oidc)
   limitPolling(provider, { store, clock, hidden, oidc })
   provider.use(addRefreshToken)
-  provider.use(publishOnlyWhatIsServed)
+  answerWithPages(provider, options.codeGuesses)
+  provider.use(keepMetadata)
   answerForJwts(provider, { ...options, signJwt: createJwtSigner(ring, options.keyHome) })
   recordTokenRequests(provider, options.log, options.metrics)
   return provider

@@ -16,6 +16,8 @@ export type InstallationSecrets = {
   refreshKey: Buffer
   /** Hides what the store keeps of sessions, codes and tokens from whoever can read it. */
   storedTokenKey: Buffer
+  /** From which the tokens in forms are made. */
+  formKey: Buffer
 }
 
 /** The secrets kept as `secrets.json`, made on the first start. A ConfigError when it is damaged or cannot be opened. */
@@ -40,6 +42,7 @@ function deriveSecrets(master: Buffer): InstallationSecrets {
     dpopNonceKey: derive('dpop nonces'),
     refreshKey: derive('refresh tokens'),
     storedTokenKey: derive('stored tokens'),
+    formKey: derive('forms'),
   }
 }
 

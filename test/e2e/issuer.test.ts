@@ -252,7 +252,18 @@ describe('RFC 8414 metadata', () => {
         issuer,
         token_endpoint: `${issuer}/token`,
         jwks_uri: `${issuer}/jwks`,
-        grant_types_supported: ['client_credentials', 'refresh_token'],
+        authorization_endpoint: `${issuer}/auth`,
+        device_authorization_endpoint: `${issuer}/device/auth`,
+        pushed_authorization_request_endpoint: `${issuer}/request`,
+        end_session_endpoint: `${issuer}/session/end`,
+        authorization_response_iss_parameter_supported: true,
+        code_challenge_methods_supported: ['S256'],
+        response_types_supported: ['code'],
+        grant_types_supported: expect.toSatisfy(
+          (grants: string[]) =>
+            [...grants].sort().join(' ') ===
+            'authorization_code client_credentials refresh_token urn:ietf:params:oauth:grant-type:device_code',
+        ),
         token_endpoint_auth_methods_supported: [
           'client_secret_basic',
           'client_secret_post',
@@ -263,7 +274,6 @@ describe('RFC 8414 metadata', () => {
         ],
         scopes_supported: expect.arrayContaining(['ocr_api_access', 'admin:read']),
       })
-      expect(metadata).not.toHaveProperty('authorization_endpoint')
       const algorithms = Object.entries(metadata).filter(([name]) => name.includes('_alg_values_'))
       expect(algorithms.length).toBeGreaterThan(0)
       expect(JSON.stringify(algorithms)).not.toContain('none')
@@ -308,16 +318,7 @@ describe('the JWKS', () => {
 })
 
 describe('what is not offered', () => {
-  test.each([
-    '/auth',
-    '/reg',
-    '/session/end',
-    '/request',
-    '/device/auth',
-    '/',
-    '/token/',
-    '/interaction/x',
-  ])('%s is 404', async (path) => {
+  test.each(['/reg', '/', '/token/', '/interaction/x'])('%s is 404', async (path) => {
     const response = await fetch(`${issuer}${path}`)
     expect(response.status).toBe(404)
     expect(await response.json()).toMatchObject({ type: 'urn:gatehouse:error:not_found' })

@@ -15,6 +15,7 @@ import { promoteNext } from '../../src/keys/lifecycle.ts'
 import { createRing, publicJwks, type Ring } from '../../src/keys/ring.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
+import { createGuessLimits } from '../../src/registry/guess-limits.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
 import { createClosedHome } from '../support/closed-home.ts'
 import { makeFakeKey, makeRsaKey } from '../support/ring-keys.ts'
@@ -40,8 +41,10 @@ async function requestToken(ring: Ring, keyHome?: KeyHome) {
       dpopNonceKey: randomBytes(32),
       refreshKey: randomBytes(32),
       storedTokenKey: randomBytes(32),
+      formKey: randomBytes(32),
     },
     clients: registry.clients,
+    codeGuesses: createGuessLimits(Date.now, 30),
     users: registry.users,
     store: opened.store,
     clock: Date.now,

@@ -27,7 +27,7 @@ test('each purpose and each installation has a secret of its own', async () => {
   ])
   const secrets = installations.flatMap((each) => Object.values(each))
   for (const secret of secrets) expect(secret).toHaveLength(32)
-  expect(new Set(secrets.map((secret) => secret.toString('hex'))).size).toBe(8)
+  expect(new Set(secrets.map((secret) => secret.toString('hex'))).size).toBe(10)
 })
 
 test.each(['', '{}', '{"master":"short"}', 'not json'])(

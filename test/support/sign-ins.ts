@@ -13,6 +13,7 @@ import { createRing, type Ring } from '../../src/keys/ring.ts'
 import { DEVICE_CODE_GRANT } from '../../src/registry/client-metadata.ts'
 import { newClientSchema, type NewClientRequest } from '../../src/registry/client.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
+import { createGuessLimits } from '../../src/registry/guess-limits.ts'
 import type { Registry } from '../../src/registry/registry.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
 import { newUserSchema, type NewUserRequest, type User } from '../../src/registry/user.ts'
@@ -69,6 +70,7 @@ export async function startSignIns(store: Store, issuers = 1): Promise<SignIns> 
     dpopNonceKey: randomBytes(32),
     refreshKey: randomBytes(32),
     storedTokenKey: randomBytes(32),
+    formKey: randomBytes(32),
   }
   let user: User | undefined
 
@@ -79,6 +81,7 @@ export async function startSignIns(store: Store, issuers = 1): Promise<SignIns> 
       clients: registry.clients,
       users: registry.users,
       ownTokens: { findLive: async () => undefined },
+      codeGuesses: createGuessLimits(clock, 1000),
       store,
       clock,
       resources: {

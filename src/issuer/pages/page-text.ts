@@ -77,6 +77,8 @@ export type PageText = {
     stay: string
     doneTitle: string
     done: string
+    stayedTitle: string
+    stayed: string
   }
   relay: { title: string; lead: string; switchTitle: string; switchLead: string; submit: string }
   failures: Readonly<Record<Failure, { title: string; advice: string }>>

@@ -27,3 +27,11 @@ export function renderSignedOutPage(text: PageText): string {
     content: html`<p class="lead">${signOut.done}</p>`,
   })
 }
+
+export function renderStillSignedInPage(text: PageText): string {
+  const { signOut } = text
+  return renderLayout(text, {
+    title: signOut.stayedTitle,
+    content: html`<p class="lead">${signOut.stayed}</p>`,
+  })
+}

@@ -79,7 +79,7 @@ summary { min-height: 2.75rem; padding: .625rem 0; color: var(--muted); cursor: 
 details dl { margin-top: .25rem; }
 @media (min-width: 56rem) {
   body { flex-direction: row; }
-  .gate { flex: 0 0 34%; max-width: 30rem; min-height: 100vh; flex-direction: column; align-items: flex-start;
+  .gate { position: sticky; top: 0; align-self: flex-start; flex: 0 0 34%; max-width: 30rem; height: 100vh; flex-direction: column; align-items: flex-start;
     justify-content: flex-start; gap: .25rem; padding: 3.5rem 3rem; }
   .arches { position: absolute; bottom: 0; left: 12%; width: 76%; height: auto; color: var(--arch); stroke-width: 1.25; }
   .name { font-size: 1.75rem; }

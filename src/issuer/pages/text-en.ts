@@ -79,6 +79,8 @@ export const ENGLISH: PageText = {
     stay: 'Stay signed in',
     doneTitle: 'Signed out',
     done: 'You can close this page.',
+    stayedTitle: 'Still signed in',
+    stayed: 'Nothing changed in this browser. You can close this page.',
   },
   relay: {
     title: 'One more step',

@@ -77,6 +77,8 @@ export const CHINESE: PageText = {
     stay: '保持登录',
     doneTitle: '已退出登录',
     done: '您可以关闭此页面。',
+    stayedTitle: '仍保持登录',
+    stayed: '此浏览器中的登录状态没有改变。您可以关闭此页面。',
   },
   relay: {
     title: '还有一步',
