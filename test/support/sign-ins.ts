@@ -223,6 +223,10 @@ async function agree(
   const { prompt, params, session } = await provider.interactionDetails(req, res)
   if (user === undefined) throw new Error('nobody is there')
   if (prompt.name === 'login') {
+    // Whom the issuer does not take for anybody gives up.
+    if (prompt.reasons.includes('sign_in_void')) {
+      return provider.interactionFinished(req, res, { error: 'access_denied' })
+    }
     return provider.interactionFinished(req, res, { login: { accountId: user.sub } })
   }
   const grant = new provider.Grant({
