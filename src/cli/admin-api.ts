@@ -2,12 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
 import { systemClock } from '../kernel/clock.ts'
-import { isLoopbackHost } from '../kernel/listen-address.ts'
 import { signClientAssertion } from '../keys/client-assertion.ts'
 import type { ClientKey } from '../keys/client-key-file.ts'
 import { ADMIN_CLIENT_ID } from './admin-bootstrap.ts'
 import { CliError, EXIT, type CliErrorOptions } from './cli-error.ts'
-import { parseAnswer, request, requestTokenOf } from './client-http.ts'
+import { parseAnswer, request, requestTokenOf, requirePrivateWay } from './client-http.ts'
 
 export type AdminRequest = {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -119,14 +118,6 @@ async function signIn(url: string, key: ClientKey): Promise<string> {
     })
   })
   return accessToken
-}
-
-/** Tokens and secrets go over it (RFC 6750 §5.3). */
-function requirePrivateWay(url: string): void {
-  const parsed = URL.parse(url)
-  if (parsed?.protocol === 'https:') return
-  if (parsed?.protocol === 'http:' && isLoopbackHost(parsed.hostname)) return
-  throw new CliError(`${url} is neither https nor on this machine`, { exitCode: EXIT.usage })
 }
 
 async function refusalOf(response: Response): Promise<CliError> {

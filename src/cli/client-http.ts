@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isLoopbackHost } from '../kernel/listen-address.ts'
 import { CliError, EXIT } from './cli-error.ts'
 
 /** A fetch whose failure to connect is said in the command line's words (exit 69). */
@@ -34,16 +35,22 @@ function isDistrust(error: unknown): boolean {
   return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)
 }
 
-const metadataSchema = z.object({ token_endpoint: z.url() })
+const metadataSchema = z.object({
+  token_endpoint: z.url(),
+  device_authorization_endpoint: z.url().optional(),
+  revocation_endpoint: z.url().optional(),
+})
 const grantedSchema = z.object({
   access_token: z.string(),
   token_type: z.string(),
   expires_in: z.number(),
   scope: z.string().optional(),
+  refresh_token: z.string().optional(),
 })
 const refusedSchema = z.object({ error: z.string(), error_description: z.string().optional() })
 
 export type TokenResponse = z.infer<typeof grantedSchema>
+export type TokenRefusal = z.infer<typeof refusedSchema>
 
 export type TokenRequest = {
   issuer: string
@@ -70,19 +77,45 @@ export async function requestTokenOf(
   issuer: string,
   { headers = {}, parameters }: TokenRequestParts,
 ): Promise<TokenResponse> {
-  const metadata = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
-  const { token_endpoint } = await parseAnswer('issuer', metadata, metadataSchema)
-  const response = await request('issuer', token_endpoint, {
-    method: 'POST',
+  const { token_endpoint: endpoint } = await readMetadata(issuer)
+  const answer = await sendTokenRequest(endpoint, {
     headers,
-    body: new URLSearchParams({ grant_type: 'client_credentials', ...parameters }),
+    parameters: { grant_type: 'client_credentials', ...parameters },
   })
-  const answer = await parseAnswer('issuer', response, z.union([grantedSchema, refusedSchema]))
-  if ('access_token' in answer) return answer
-  const { error, error_description = '' } = answer
-  throw new CliError(`the issuer refuses: ${error} ${error_description}`.trim())
+  if ('error' in answer) throw refusalOf(answer)
+  return answer
 }
 type TokenRequestParts = { headers?: Record<string, string>; parameters: Record<string, string> }
+
+/** Where an issuer takes what (RFC 8414). */
+export async function readMetadata(issuer: string): Promise<z.infer<typeof metadataSchema>> {
+  const response = await request('issuer', `${issuer}/.well-known/oauth-authorization-server`)
+  return parseAnswer('issuer', response, metadataSchema)
+}
+
+/** Any token request (RFC 6749 §3.2), granted or refused. */
+export async function sendTokenRequest(
+  endpoint: string,
+  { headers = {}, parameters }: TokenRequestParts,
+): Promise<TokenResponse | TokenRefusal> {
+  const response = await request('issuer', endpoint, {
+    method: 'POST',
+    headers,
+    body: new URLSearchParams(parameters),
+  })
+  return parseAnswer('issuer', response, z.union([grantedSchema, refusedSchema]))
+}
+
+export const refusalOf = ({ error, error_description = '' }: TokenRefusal): CliError =>
+  new CliError(`the issuer refuses: ${error} ${error_description}`.trim())
+
+/** Tokens and secrets go over it (RFC 6750 §5.3). */
+export function requirePrivateWay(url: string): void {
+  const parsed = URL.parse(url)
+  if (parsed?.protocol === 'https:') return
+  if (parsed?.protocol === 'http:' && isLoopbackHost(parsed.hostname)) return
+  throw new CliError(`${url} is neither https nor on this machine`, { exitCode: EXIT.usage })
+}
 
 /** Something else may answer at an address of ours: a login page, another server. */
 export async function parseAnswer<T>(

@@ -39,6 +39,7 @@ import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
+import { ensureTerminalClient } from './terminal-client.ts'
 import { watchStore } from './watch-store.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
 import { keyMakerOf, openKeyHome } from './open-key-home.ts'
@@ -99,6 +100,7 @@ export async function startIssuer(
   const revocations = followRevocations(store, { clock, log })
   begun.defer(revocations.close)
   await ensureAdminClient(config, { clients: registry.clients, log })
+  await ensureTerminalClient(registry.clients, log)
   // Redis answers when it can; until then the guard holds.
   if (config.redis.url === undefined) await revocations.caughtUp
   const audiences = Object.keys(resourcesOf(config))

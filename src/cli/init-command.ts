@@ -7,6 +7,7 @@ import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
 import { settingsOf } from './settings-of.ts'
+import { ensureTerminalClient } from './terminal-client.ts'
 
 export function initCommand(program: Command): void {
   program
@@ -29,6 +30,7 @@ export function initCommand(program: Command): void {
         const makeKey = keyMakerOf(config, keyHome)
         await openKeys(config, store, { ...surroundings, makeKey })
         await ensureAdminClient(config, { clients: registry.clients, log: surroundings.log })
+        await ensureTerminalClient(registry.clients, surroundings.log)
         if (options.replaceAdminKey === true) await replaceAdminKey(config, registry.clients)
       } finally {
         await close()

@@ -1,10 +1,14 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
+import { readConfigHome } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
 import { reportError } from './cli-error.ts'
+import { openLogins } from './login-file.ts'
 import { readImage, withTicking } from './ocr.ts'
 import { createProgress } from './progress.ts'
 import { settingsOf } from './settings-of.ts'
 import { addCredentialOptions, tokenFor } from './token-commands.ts'
+import { refreshLogin } from './use-login.ts'
 
 const optionsSchema = z.object({
   clientId: z.string().optional(),
@@ -13,6 +17,15 @@ const optionsSchema = z.object({
   prompt: z.string(),
   json: z.boolean().default(false),
 })
+
+/** Of the client that is named, else of whoever is signed in, else of the demo client. */
+async function callerToken(config: Config, options: z.infer<typeof optionsSchema>) {
+  const isNamed = options.clientId !== undefined || options.clientSecret !== undefined
+  const ofLogin = isNamed
+    ? undefined
+    : await refreshLogin(openLogins(readConfigHome()), config.issuer.url)
+  return ofLogin ?? tokenFor(config, options)
+}
 
 export function ocrCommand(program: Command): void {
   addCredentialOptions(program.command('ocr'))
@@ -25,7 +38,7 @@ export function ocrCommand(program: Command): void {
     .action(async (files: string[], _options, command: Command) => {
       const options = optionsSchema.parse(command.opts())
       const { config } = settingsOf(command)
-      const { access_token: accessToken } = await tokenFor(config, options)
+      const { access_token: accessToken } = await callerToken(config, options)
       const progress = createProgress(process.stderr)
       const results: { file: string; text: string; usage: unknown }[] = []
       for (const file of files) {

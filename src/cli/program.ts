@@ -4,6 +4,7 @@ import { EXIT, reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
 import { configCommands } from './config-commands.ts'
 import { keyCommands } from './key-commands.ts'
+import { loginCommands } from './login-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
 import { ownVersion } from './own-version.ts'
 import { completionCommand } from './completion-command.ts'
@@ -29,6 +30,7 @@ const COMMANDS = [
   revokeCommand,
   backupCommand,
   restoreCommand,
+  loginCommands,
   ocrCommand,
   completionCommand,
 ]

@@ -89,7 +89,7 @@ export async function tokenFor(
       : { clientId, clientSecret }
   if (credentials === undefined) {
     throw new CliError('there is no demo client here', {
-      hint: 'name a client with --client-id and --client-secret; clients create makes one',
+      hint: 'login, or name a client with --client-id and --client-secret; clients create makes one',
     })
   }
   return requestToken({ issuer: config.issuer.url, ...credentials, scope, resource })

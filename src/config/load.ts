@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
 import { parse as parseYaml, YAMLParseError } from 'yaml'
 import { z } from 'zod'
 import { findConflicts } from './conflicts.ts'
@@ -26,6 +28,12 @@ const NOT_SETTINGS = new Set(['GATEHOUSE_CONFIG', ADMIN_URL, ADMIN_KEY_FILE])
 /** Where the environment says that the admin API and the operators' key are. */
 export function readAdminPlaces(env: Readonly<Record<string, string | undefined>> = process.env) {
   return { url: nonEmpty(env[ADMIN_URL]), keyFile: nonEmpty(env[ADMIN_KEY_FILE]) }
+}
+
+/** Where the programs of this user keep what they know (XDG Base Directory; a relative path does not count there). */
+export function readConfigHome(env: Readonly<Record<string, string | undefined>> = process.env) {
+  const configured = env['XDG_CONFIG_HOME']
+  return configured?.startsWith('/') === true ? configured : join(homedir(), '.config')
 }
 
 /**

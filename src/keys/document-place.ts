@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { tryFileLock } from '../kernel/file-lock.ts'
 import { createPrivateFile, readPrivateFile, writePrivateFile } from '../kernel/private-file.ts'
 import { ConflictError, type Store } from '../store/store.ts'
 
@@ -70,22 +70,13 @@ async function wins(commit: Promise<string>): Promise<boolean> {
   }
 }
 
-const SQLITE_BUSY = 5
-
-/**
- * The lock is the operating system's, taken through SQLite: it goes with the process, however that ends. Gives false
- * when somebody else has it; waiting would block this process, which may be the one that has it.
- */
+/** False, having done nothing, when somebody else has the lock. */
 async function withLock(path: string, work: () => Promise<boolean>): Promise<boolean> {
-  await createPrivateFile(path, '')
-  const lock = new DatabaseSync(path, { timeout: 0 })
+  const release = await tryFileLock(path)
+  if (release === undefined) return false
   try {
-    lock.exec('begin exclusive')
     return await work()
-  } catch (error) {
-    if (error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY) return false
-    throw error
   } finally {
-    lock.close()
+    release()
   }
 }

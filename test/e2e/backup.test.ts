@@ -116,7 +116,8 @@ describe('a backup', () => {
     expect(JSON.parse(made.stdout)).toEqual({
       file,
       tenants: 1,
-      clients: 2,
+      // Those of the operators and of the command line, and one more.
+      clients: 3,
       users: 1,
       revocations: 0,
       key_files: ['secrets.json', 'ring.json', 'admin.jwk'],
@@ -134,7 +135,7 @@ describe('a backup', () => {
     const there = elsewhere('moved')
     const restored = await command(there, ['restore', file, '--passphrase-stdin'], PASSPHRASE)
     expect([restored.code, restored.stderr]).toEqual([0, ''])
-    expect(restored.stdout).toMatch(/^clients +2$/m)
+    expect(restored.stdout).toMatch(/^clients +3$/m)
     await expectGoesOn(there)
   })
 
@@ -290,7 +291,7 @@ describe.skipIf(!hasRedisServer)('an installation that grows', () => {
       await restoreBackup({ config: onRedis, clock, path: file, passphrase: PASSPHRASE })
       const second = join(dir, 'from-redis.backup')
       await expectGoesOn(onRedis, async () => {
-        expect(await backUp(onRedis, second)).toMatchObject({ clients: 2, users: 1 })
+        expect(await backUp(onRedis, second)).toMatchObject({ clients: 3, users: 1 })
       })
       const back = elsewhere('back')
       const restoreTo = (config: Config) =>
