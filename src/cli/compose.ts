@@ -269,12 +269,18 @@ export async function startProxy(
   const tokens = client && proxyTokensOf(client, config, { clock })
   // With the issuer in the same process there is nothing to outlive.
   const cache = inProcess === undefined ? await openProxyCache(config, client, log) : undefined
+  const revocations = await openProxyRevocations(
+    config,
+    { log, clock },
+    { inProcess, tokens, file: cache?.revocations },
+  )
   const registry = createMetricsRegistry()
   const jwks = createRemoteJwks({
     issuer: issuer.url,
     jwksUrl: proxy.jwksUrl,
     cooldownSeconds: proxy.jwks.cooldownSeconds,
     maxStaleSeconds: proxy.jwks.maxStaleSeconds,
+    reliableSinceMs: () => revocations.live?.missedUntilMs() ?? -Infinity,
     clock,
     log,
   })
@@ -289,11 +295,6 @@ export async function startProxy(
     clock,
   )
   const senders = await openProxySenders(config, { log, clock })
-  const revocations = await openProxyRevocations(
-    config,
-    { log, clock },
-    { inProcess, tokens, file: cache?.revocations },
-  )
   const keptJwks = cache && (await keepJwks(cache.jwks, jwks, { log, clock }))
   if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })

@@ -58,7 +58,7 @@ function senderOf(
 ): ((report: VerifierReport) => Promise<void>) | undefined {
   if (store !== undefined) return (report) => saveVerifier(store, report, { clientId: null, clock })
   if (tokens === undefined) return undefined
-  return async (report) => {
+  const post = async (report: VerifierReport) => {
     const { value } = await tokens.get()
     const { status } = await fetch(`${issuer.url}/revocations/verifiers`, {
       method: 'POST',
@@ -68,6 +68,12 @@ function senderOf(
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
     if (status === 401) tokens.forget()
+    return status
+  }
+  return async (report) => {
+    let status = await post(report)
+    // Our token may have been signed with the very key whose end we report.
+    if (status === 401) status = await post(report)
     if (status === 204) return
     throw new AppError('temporarily_unavailable', `/revocations/verifiers answers ${status}`)
   }

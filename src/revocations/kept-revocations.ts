@@ -10,6 +10,7 @@ import { revocationSchema } from './revocation.ts'
 const keptSchema = z.strictObject({
   /** As of when this is all there is: only that says for how long it may be relied on. */
   completeAtMs: z.number(),
+  missedUntilMs: z.number().nullable(),
   entries: z.array(z.tuple([z.string(), revocationSchema])),
 })
 
@@ -41,14 +42,17 @@ export async function keepRevocations(
   })
   if (kept !== undefined) {
     live.receive(kept.entries.map(([id, entry]) => ({ id, entry })))
-    live.markComplete(kept.completeAtMs)
+    const { completeAtMs, missedUntilMs } = kept
+    live.resume({ completeAtMs, missedUntilMs: missedUntilMs ?? -Infinity })
   }
   let writtenAtMs = live.completeAtMs()
   const writes = createPacedWrites(
     async () => {
       const completeAtMs = live.completeAtMs()
+      const missed = live.missedUntilMs()
+      const missedUntilMs = missed === -Infinity ? null : missed
       const entries = live.entries().map(({ id, entry }) => [id, entry])
-      await file.save({ completeAtMs, entries })
+      await file.save({ completeAtMs, missedUntilMs, entries })
       writtenAtMs = completeAtMs
     },
     { pauseMs, onFailure: saveFailed(file, log) },

@@ -1,9 +1,12 @@
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
-import { isSpent, type Revocation } from './revocation.ts'
+import { isSpent, LONGEST_TOKEN_SECONDS, type Revocation } from './revocation.ts'
 import { createRevocationView, type RevocableToken } from './revocation-view.ts'
 
 /** An entry as the log has it; ids of one log only ever grow. */
 export type LoggedRevocation = { readonly id: string; readonly entry: Revocation }
+
+/** In milliseconds. */
+export type HeardUntil = { completeAtMs: number; missedUntilMs: number }
 
 export type RevocationListener = (news: readonly LoggedRevocation[]) => void
 
@@ -16,13 +19,20 @@ export type LiveRevocations = {
   onRevocation: (listener: RevocationListener) => () => void
   /** Every entry that still matters, in the order of the log. */
   entries: () => readonly LoggedRevocation[]
+  /**
+   * Up to when (milliseconds) something may have been missed for good, as the log had forgotten it when it was heard again;
+   * -Infinity for nothing. No token can be alive that it spoke of, but a key may be at hand that was stolen then.
+   */
+  missedUntilMs: () => number
 }
 
 /** The same for whoever feeds it. */
 export type FedRevocations = LiveRevocations & {
   receive: (news: readonly LoggedRevocation[]) => void
-  /** The source has said that this is all there is as of that time (milliseconds), by default now. */
-  markComplete: (atMs?: number) => void
+  /** The source has said that this is all there is. */
+  markComplete: () => void
+  /** What was received was complete as of then, for a process that has ended since. */
+  resume: (from: HeardUntil) => void
   /** As of when that was said last, in milliseconds; -Infinity before the first time. */
   completeAtMs: () => number
 }
@@ -33,6 +43,7 @@ export function createLiveRevocations(clock: Clock): FedRevocations {
   /** By id and content: a source that starts over tells the same again, and one that was replaced reuses ids. */
   const log = new Map<string, LoggedRevocation>()
   let completeAtMs = -Infinity
+  let missedUntilMs = -Infinity
   let forgotAtMinute = -Infinity
 
   /** Once a minute is enough: what is spent changes no answer, it only takes room. */
@@ -53,6 +64,7 @@ export function createLiveRevocations(clock: Clock): FedRevocations {
       return () => void listeners.delete(listener)
     },
     entries: () => [...log.values()],
+    missedUntilMs: () => missedUntilMs,
 
     receive(news) {
       if (news.length === 0) return
@@ -66,8 +78,16 @@ export function createLiveRevocations(clock: Clock): FedRevocations {
 
     completeAtMs: () => completeAtMs,
 
-    markComplete(atMs = clock()) {
-      completeAtMs = atMs
+    markComplete() {
+      const rememberedSinceMs = clock() - LONGEST_TOKEN_SECONDS * 1000
+      if (completeAtMs < rememberedSinceMs) missedUntilMs = rememberedSinceMs
+      completeAtMs = clock()
+      forgetSpent()
+    },
+
+    resume(from) {
+      completeAtMs = from.completeAtMs
+      missedUntilMs = from.missedUntilMs
       forgetSpent()
     },
   }

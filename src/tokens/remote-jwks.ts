@@ -45,6 +45,8 @@ export type RemoteJwksOptions = JwksPlace & {
   cooldownSeconds: number
   /** For how long keys stay usable while the issuer cannot be reached. */
   maxStaleSeconds: number
+  /** Keys that were fetched before are not relied on: nobody knows which of them were revoked since. In milliseconds. */
+  reliableSinceMs?: () => number
   clock: Clock
   log: Log
 }
@@ -59,6 +61,7 @@ const URGENT_ATTEMPTS = 30
  */
 export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
   const { clock, cooldownSeconds, maxStaleSeconds, log } = options
+  const { reliableSinceMs = () => -Infinity } = options
   const dropped = new Set<string>()
   const listeners = new Set<() => void>()
   let snapshot: JwksSnapshot | undefined
@@ -70,7 +73,10 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
   let urgentAttempts = 0
 
   const ageSeconds = () => snapshot && (clock() - snapshot.fetchedAtMs) / 1000
-  const isUsable = () => (ageSeconds() ?? Infinity) <= maxStaleSeconds
+  const isUsable = () =>
+    snapshot !== undefined &&
+    clock() - snapshot.fetchedAtMs <= maxStaleSeconds * 1000 &&
+    snapshot.fetchedAtMs >= reliableSinceMs()
   /** An issuer whose keys are fresh for less asks to be fetched from as often: a key may sign two max-ages after it is published. */
   const waitSeconds = () =>
     hasLastAttemptFailed ? cooldownSeconds : Math.min(cooldownSeconds, maxAgeSeconds)
@@ -131,7 +137,7 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
     },
     refreshIfDue() {
       if (urgentAttempts > 0) return void refresh({ isUrgent: true })
-      const isFresh = snapshot !== undefined && (ageSeconds() ?? 0) < maxAgeSeconds
+      const isFresh = isUsable() && (ageSeconds() ?? 0) < maxAgeSeconds
       if (!isFresh) void refresh()
     },
     async fetch(kid) {

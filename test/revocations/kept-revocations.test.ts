@@ -44,6 +44,26 @@ async function keepOne(path: string): Promise<void> {
   await close()
 }
 
+test('who has not heard the log for half an hour may have missed what it has forgotten since, also after a restart', async () => {
+  const path = join(newFolder(), 'r.json')
+  const HALF_AN_HOUR = 1_800_000
+  const first = await startKeeping(path, NOW)
+  expect(first.live.missedUntilMs()).toBe(-Infinity)
+  first.live.markComplete()
+  expect(first.live.missedUntilMs()).toBe(NOW - HALF_AN_HOUR)
+  await first.close()
+  const second = await startKeeping(path, NOW + HALF_AN_HOUR)
+  second.live.markComplete()
+  expect(second.live.missedUntilMs()).toBe(NOW - HALF_AN_HOUR)
+  second.time.now += HALF_AN_HOUR + 1
+  second.live.markComplete()
+  expect(second.live.missedUntilMs()).toBe(NOW + HALF_AN_HOUR + 1)
+  await second.close()
+  const third = await startKeeping(path, second.time.now)
+  expect(third.live.missedUntilMs()).toBe(NOW + HALF_AN_HOUR + 1)
+  await third.close()
+})
+
 describe('a revocation view that is kept on disk', () => {
   test('is known to the next process, as old as it is', async () => {
     const path = join(newFolder(), 'r.json')

@@ -20,7 +20,9 @@ const open: TestIssuer[] = []
 let issuer: TestIssuer
 let jwks: RemoteJwks
 
-const createJwks = (over: { issuer?: string; jwksUrl?: string } = {}) =>
+const createJwks = (
+  over: { issuer?: string; jwksUrl?: string; reliableSinceMs?: () => number } = {},
+) =>
   createRemoteJwks({
     issuer: issuer.url,
     cooldownSeconds: COOLDOWN,
@@ -46,6 +48,23 @@ const codeOf = (promise: Promise<unknown>) =>
   )
 
 describe('keys that are at hand', () => {
+  test('are not relied on when what was revoked since may have been missed, but fetched again', async () => {
+    let reliableSinceMs = -Infinity
+    const watched = createJwks({ reliableSinceMs: () => reliableSinceMs })
+    await watched.fetch(KID)
+    now += 20_000
+    reliableSinceMs = now - 10_000
+    expect([watched.find(KID), watched.isUsable(), watched.published()]).toEqual([
+      undefined,
+      false,
+      undefined,
+    ])
+    watched.refreshIfDue()
+    await expect.poll(watched.isUsable).toBe(true)
+    expect(watched.find(KID)).toBeDefined()
+    expect(issuer.fetches()).toBe(2)
+  })
+
   test('are found without a fetch, and fetched again in the background when max-age is over', async () => {
     await jwks.fetch(KID)
     expect(jwks.find(KID)).toBeDefined()
