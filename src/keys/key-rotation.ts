@@ -20,9 +20,10 @@ export type KeyRotationOptions = {
  */
 export async function takeDueStep(options: KeyRotationOptions): Promise<boolean> {
   const { store, live, policy, clock, log } = options
-  if (dueStep(live.current(), epochSeconds(clock), policy) === undefined) return false
+  const step = dueStep(live.current(), epochSeconds(clock), policy)
+  if (step === undefined) return false
   // Making a key takes a while: the time that counts is the one after it.
-  const fresh = await options.makeKey()
+  const fresh = step === 'drop' ? undefined : await options.makeKey()
   const from = await store.load()
   const to = afterDueStep(from, fresh, { now: epochSeconds(clock), policy })
   const isDone = to !== from && (await store.replace(from, to))
@@ -33,20 +34,17 @@ export async function takeDueStep(options: KeyRotationOptions): Promise<boolean>
 
 function afterDueStep(
   ring: Ring,
-  fresh: FreshKey,
+  fresh: FreshKey | undefined,
   { now, policy }: { now: number; policy: KeyPolicy },
 ): Ring {
   const { jwksMaxAgeSeconds, tokenLifetimeSeconds } = policy
-  switch (dueStep(ring, now, policy)) {
-    case 'stage':
-      return stageNext(ring, fresh, now)
-    case 'promote':
-      return promoteNext(ring, fresh, { now, jwksMaxAgeSeconds }) ?? ring
-    case 'drop':
-      return dropRetired(ring, now, tokenLifetimeSeconds)
-    case undefined:
-      return ring
-  }
+  const step = dueStep(ring, now, policy)
+  if (step === 'drop') return dropRetired(ring, now, tokenLifetimeSeconds)
+  // Somebody else has dropped it meanwhile: what is due now has its own turn.
+  if (step === undefined || fresh === undefined) return ring
+  return step === 'stage'
+    ? stageNext(ring, fresh, now)
+    : (promoteNext(ring, fresh, { now, jwksMaxAgeSeconds }) ?? ring)
 }
 
 const INTERVAL_MS = 1000

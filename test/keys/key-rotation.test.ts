@@ -24,10 +24,15 @@ test('of two instances exactly one takes each step, and both see it', async () =
   const dir = newFolder()
   let now = 1_700_000_000_000
   const clock = () => now
+  let made = 0
+  const countedKey = () => {
+    made += 1
+    return makeKey()
+  }
   const open = async () => {
     const store = await openRing(dir, clock)
     const live = await openLiveRing(store, log)
-    return { store, live, policy, makeKey, clock, log }
+    return { store, live, policy, makeKey: countedKey, clock, log }
   }
   const instances = [await open(), await open()]
   const step = async () =>
@@ -46,7 +51,9 @@ test('of two instances exactly one takes each step, and both see it', async () =
   expect(first?.keys[2]).not.toHaveProperty('privateJwk')
   expect(await step()).toBe(0)
   now += 1_861_000
+  const madeBefore = made
   expect(await step()).toBe(1)
+  expect(made).toBe(madeBefore)
   expect((await rings())[1]?.keys.map(({ state }) => state)).toEqual(['active', 'next'])
   for (const { live } of instances) live.close()
   expect(readdirSync(dir).sort()).toEqual(['ring.json', 'ring.lock'])
