@@ -28,7 +28,7 @@ import type { OwnTokens } from './own-tokens.ts'
 import { deriveRefreshTokens } from './refresh-tokens.ts'
 import { defaultResourceOf, resourceServerOf, type Resources } from './resources.ts'
 import { createJwtSigner, signingKeysOf } from './signing-keys.ts'
-import { answerForJwts, isOfClient } from './token-endpoints.ts'
+import { answerForJwts, isAliveFor, isOfClient } from './token-endpoints.ts'
 import { pageConfiguration } from './page-configuration.ts'
 import { answerWithPages } from './provider-pages.ts'
 import { recordTokenRequests } from './token-log.ts'
@@ -96,7 +96,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
       mTLS: options.mutualTls,
       pushedAuthorizationRequests: { enabled: true },
       userinfo: { enabled: false },
-      introspection: { enabled: true, allowedPolicy: isOfClient },
+      introspection: { enabled: true, allowedPolicy: isAliveFor(granting.findAccount) },
       revocation: { enabled: true, allowedPolicy: isOfClient },
       resourceIndicators: {
         enabled: true,

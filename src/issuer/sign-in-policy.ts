@@ -9,13 +9,15 @@ export function signInPolicy(
   { interactionPolicy: { base, Check } }: OidcProvider,
 ): interactionPolicy.DefaultPolicy {
   const policy = base()
-  policy
-    .get('login')
-    ?.checks.add(
-      new Check('sign_in_void', 'the sign-in does not count here any more', (ctx) =>
-        isVoid(ctx, store),
-      ),
-    )
+  policy.get('login')?.checks.add(
+    new Check(
+      'sign_in_void',
+      'the sign-in does not count here any more',
+      // To a client that asked with `prompt=none` (OpenID Connect Core §3.1.2.6).
+      'login_required',
+      (ctx) => isVoid(ctx, store),
+    ),
+  )
   return policy
 }
 

@@ -1,10 +1,11 @@
 import type Provider from 'oidc-provider'
-import type { Client, KoaContextWithOIDC } from 'oidc-provider'
+import type { Client, KoaContextWithOIDC, RefreshToken } from 'oidc-provider'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
-import type { Log } from '../kernel/log.ts'
+import type { Log, LogFields } from '../kernel/log.ts'
 import { appendRevocation } from '../revocations/append-revocation.ts'
 import type { Store } from '../store/store.ts'
+import type { findAccountIn } from './accounts.ts'
 import type { OwnTokens } from './own-tokens.ts'
 import type { Resources } from './resources.ts'
 import type { SignJwt } from './signing-keys.ts'
@@ -36,17 +37,29 @@ export function answerForJwts(provider: Provider, options: TokenEndpointsOptions
     if (token === undefined || token.clientId !== client?.clientId) return
     const entry = { kind: 'jti', value: token.jti, exp: Math.ceil(token.expiresAt) } as const
     await appendRevocation(store, entry)
+    recordRevocation({
+      client_id: token.clientId,
+      sub: token.subject,
+      tenant_id: token.tenantId,
+      jti: token.jti,
+    })
+  }
+
+  const recordRevocation = (fields: LogFields) =>
     log.info(
-      {
-        event: 'token.revoked',
-        decision: 'allow',
-        client_id: token.clientId,
-        sub: token.subject,
-        tenant_id: token.tenantId,
-        jti: token.jti,
-      },
+      { event: 'token.revoked', decision: 'allow', ...fields },
       'token revoked by its client',
     )
+
+  /** A refresh token that oidc-provider has ended, with its grant. Its own name is what opens: it stays out. */
+  function recordRefreshToken({ oidc: { client, entities } }: KoaContextWithOIDC) {
+    const token = entities.RefreshToken
+    if (client === undefined || token === undefined || !isOfClient(undefined, client, token)) return
+    recordRevocation({
+      client_id: client.clientId,
+      sub: token.accountId,
+      tenant_id: tenantOf(client),
+    })
   }
 
   async function answer(ctx: KoaContextWithOIDC): Promise<void> {
@@ -82,6 +95,7 @@ export function answerForJwts(provider: Provider, options: TokenEndpointsOptions
     if (ctx.oidc?.route !== 'revocation' && ctx.oidc?.route !== 'introspection') return
     try {
       if (isTurnedAway(ctx)) await answer(ctx)
+      else if (ctx.oidc.route === 'revocation') recordRefreshToken(ctx)
       await signIfAsked(ctx)
     } catch (error) {
       if (!(error instanceof AppError)) throw error
@@ -103,14 +117,22 @@ function announce(ctx: KoaContextWithOIDC, issuer: string): void {
   }
 }
 
+type HeldToken = Partial<Pick<RefreshToken, 'clientId' | 'accountId' | 'iat' | 'gty'>>
+
 /** Of a refresh token nobody but the client that has it may know anything, or end it. */
-export function isOfClient(
-  _ctx: unknown,
-  client: Client,
-  token: { clientId?: string | undefined },
-): boolean {
+export function isOfClient(_ctx: unknown, client: Client, token: HeldToken): boolean {
   return token.clientId === client.clientId
 }
+
+/** And it is not alive when using it would fail: whom it speaks for was stopped, or it was revoked with all else. */
+export function isAliveFor(findAccount: ReturnType<typeof findAccountIn>) {
+  return async function isAlive(ctx: KoaContextWithOIDC, client: Client, token: HeldToken) {
+    if (!isOfClient(ctx, client, token) || token.accountId === undefined) return false
+    return (await findAccount(ctx, token.accountId, token)) !== undefined
+  }
+}
+
+const tenantOf = ({ tenant_id: id }: Client) => (typeof id === 'string' ? id : undefined)
 
 function isTurnedAway({ status, body }: KoaContextWithOIDC): boolean {
   return (
