@@ -89,6 +89,7 @@ async function serve(all: Clients): Promise<string> {
     store,
     formKey: options.secrets.formKey,
     defaultResource: RESOURCE,
+    metrics: options.metrics,
     ring,
     jwksMaxAgeSeconds: 300,
     log,

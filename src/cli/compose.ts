@@ -149,6 +149,7 @@ export async function startIssuer(
     store,
     formKey: secrets.formKey,
     defaultResource: proxy.url,
+    metrics: providerOptions.metrics,
     ring,
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
     log,

@@ -7,6 +7,8 @@ import { requestIdOf } from '../kernel/request-id.ts'
 import { callerAddress } from '../kernel/caller-address.ts'
 import { challengesOf } from '../tokens/challenge.ts'
 import { serveJwks, type JwksOptions } from './jwks.ts'
+import type { IssuerMetrics } from './metrics.ts'
+import { shedGuesses } from './shed-guesses.ts'
 import type { LiveProvider } from './live-provider.ts'
 import type { OwnRoute } from './own-route.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -24,6 +26,7 @@ export type IssuerAppOptions = JwksOptions & {
   registry: Registry
   store: Store
   defaultResource: string
+  metrics: IssuerMetrics
   log: Log
   /** From which the tokens in our forms are made. */
   formKey: Buffer
@@ -68,6 +71,7 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   app.use(serveStylesheet)
   app.use(serveJwks(options))
   app.use(refuseAmbiguousCredentials)
+  app.use(shedGuesses({ ...options, clients: options.registry.clients }))
   app.use(pinOrigin(issuer, options.trustedProxies))
   app.use(
     serveInteractions({

@@ -23,7 +23,9 @@ const NO_VERSION = ''
  * HMAC; the same one in several requests at once is hashed once. Anything else is counted before argon2 is touched,
  * and then costs one hash, whether the client is known or not and however many secrets it has.
  */
-export function createSecretCheck(options: SecretCheckOptions): Clients['verifySecret'] {
+export function createSecretCheck(
+  options: SecretCheckOptions,
+): Pick<Clients, 'verifySecret' | 'requireRoomForGuess'> {
   const { clock, pool, limits, uses, findIssuable } = options
   const verified = createVerifiedSecrets(clock)
   const underWay = new Map<string, Promise<boolean>>()
@@ -69,10 +71,25 @@ export function createSecretCheck(options: SecretCheckOptions): Clients['verifyS
     return true
   }
 
-  return async function verifySecret(attempt) {
-    const { clientId, secret } = attempt
-    const version = attempt.version ?? (await findIssuable(clientId))?.version ?? NO_VERSION
-    const key = verified.keyOf({ clientId, version, secret })
+  const keyOf = async ({ clientId, version, secret }: SecretAttempt): Promise<string> =>
+    verified.keyOf({
+      clientId,
+      version: version ?? (await findIssuable(clientId))?.version ?? NO_VERSION,
+      secret,
+    })
+
+  const requireRoomForGuess = async (attempt: SecretAttempt): Promise<void> => {
+    try {
+      limits.requireRoom(attempt.clientId, attempt.address)
+    } catch (refusal) {
+      const key = await keyOf(attempt)
+      if (verified.find(key) === undefined && !underWay.has(key)) throw refusal
+    }
+  }
+
+  const verifySecret = async (attempt: SecretAttempt): Promise<boolean> => {
+    const { clientId } = attempt
+    const key = await keyOf(attempt)
     if (isRemembered(clientId, key)) return true
     const sameOne = underWay.get(key)
     if (sameOne !== undefined) return sameOne
@@ -80,4 +97,6 @@ export function createSecretCheck(options: SecretCheckOptions): Clients['verifyS
     underWay.set(key, verification)
     return verification
   }
+
+  return { verifySecret, requireRoomForGuess }
 }

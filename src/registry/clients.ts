@@ -34,7 +34,12 @@ export type ClientsOptions = {
 
 type ClientLife = Omit<
   Clients,
-  'listSecrets' | 'addSecret' | 'removeSecret' | 'findIssuable' | 'verifySecret'
+  | 'listSecrets'
+  | 'addSecret'
+  | 'removeSecret'
+  | 'findIssuable'
+  | 'verifySecret'
+  | 'requireRoomForGuess'
 >
 
 /** The life of a client but for its secrets. */

@@ -46,7 +46,7 @@ export function createRegistry({ store, clock, maxFailuresPerMinute }: RegistryO
       ...createClients({ store, clock, pool, records: clients, tenants, revokeAround }),
       ...createClientSecrets({ store, clock, pool, uses, records: clients }),
       findIssuable,
-      verifySecret: createSecretCheck({ clock, pool, limits, uses, findIssuable }),
+      ...createSecretCheck({ clock, pool, limits, uses, findIssuable }),
     },
     users: createUsers({ store, clock, pool, limits, records: users, tenants, revokeAround }),
     madeBy: (mark) => madeBy(store, mark),

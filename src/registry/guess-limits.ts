@@ -4,6 +4,8 @@ import type { Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 
 export type GuessLimits = {
+  /** Fails as `begin` would now, and counts nothing. */
+  requireRoom: (who: string, address: string) => void
   /**
    * Lets an attempt begin; what it gives is called with how it ended. AppError `rate_limited` with `Retry-After` when
    * there were too many failures, or too many are under way.
@@ -39,15 +41,16 @@ export function createGuessLimits(clock: Clock, maxFailuresPerMinute: number): G
   const burst = maxFailuresPerMinute * ADDRESS_BURST_FACTOR
   const leakPerMs = (maxFailuresPerMinute * ADDRESS_RATE_FACTOR) / WINDOW_MS
 
-  const openWindow = (key: string): Window => {
+  /** Undefined when there is none, or its time is over. */
+  const findWindow = (key: string): Window | undefined => {
     const known = windows.get(key)
-    if (known === undefined || clock() - known.startedAtMs >= WINDOW_MS) {
-      const fresh = { startedAtMs: clock(), failures: 0 }
-      windows.set(key, fresh)
-      return fresh
-    }
-    if (known.failures < maxFailuresPerMinute) return known
-    throw tooMany(known.startedAtMs + WINDOW_MS - clock())
+    return known !== undefined && clock() - known.startedAtMs < WINDOW_MS ? known : undefined
+  }
+
+  const openWindow = (key: string): Window => {
+    const fresh = { startedAtMs: clock(), failures: 0 }
+    windows.set(key, fresh)
+    return fresh
   }
 
   const levelOf = (origin: string): number => {
@@ -55,10 +58,13 @@ export function createGuessLimits(clock: Clock, maxFailuresPerMinute: number): G
     return Math.max(0, level - (clock() - atMs) * leakPerMs)
   }
 
-  const requireRoom = (origin: string): void => {
+  const requireRoom = (who: string, origin: string): void => {
     if ((underWay.get(origin) ?? 0) >= MAX_UNDER_WAY) throw tooMany(1000)
     const excess = levelOf(origin) + 1 - burst
     if (excess > 0) throw tooMany(excess / leakPerMs)
+    const window = findWindow(keyOf(who, origin))
+    if (window === undefined || window.failures < maxFailuresPerMinute) return
+    throw tooMany(window.startedAtMs + WINDOW_MS - clock())
   }
 
   const track = (origin: string, change: 1 | -1): void => {
@@ -68,10 +74,12 @@ export function createGuessLimits(clock: Clock, maxFailuresPerMinute: number): G
   }
 
   return {
+    requireRoom: (who, address) => requireRoom(who, originOf(address)),
     begin: (who, address) => {
       const origin = originOf(address)
-      requireRoom(origin)
-      const window = openWindow(`${origin} ${who}`)
+      requireRoom(who, origin)
+      const key = keyOf(who, origin)
+      const window = findWindow(key) ?? openWindow(key)
       window.failures += 1
       track(origin, 1)
       return (outcome) => {
@@ -82,6 +90,8 @@ export function createGuessLimits(clock: Clock, maxFailuresPerMinute: number): G
     },
   }
 }
+
+const keyOf = (who: string, origin: string): string => `${origin} ${who}`
 
 /** Whoever has one IPv6 address usually has the /64 around it. */
 function originOf(address: string): string {

@@ -89,6 +89,11 @@ export type Clients = {
    * many wrong ones from there, `temporarily_unavailable` when too many wait; both with `Retry-After`.
    */
   verifySecret: (attempt: SecretAttempt) => Promise<boolean>
+  /**
+   * Fails with AppError `rate_limited` where `verifySecret` would, counting nothing: for next to no work, so that whoever
+   * guesses costs others little.
+   */
+  requireRoomForGuess: (attempt: SecretAttempt) => Promise<void>
 }
 
 /** What decides about a token of the client. */

@@ -55,6 +55,32 @@ describe('RFC 6749 §2.3.1, §10.10: guessing client secrets (CWE-307)', () => {
     expect(await statusFor(other)).toBe(200)
   })
 
+  test('ends in the same way for Basic credentials, which are refused before anything is done with them', async () => {
+    const { clientId, ...rest } = await gatehouse.createClient()
+    expect(await statusFor({ clientId, ...rest })).toBe(200)
+    const guessByBasic = () =>
+      gatehouse.requestToken({ clientId, clientSecret: randomUUID() }, { resource: 'urn:none' })
+    for (let attempt = 0; attempt < MAX_FAILURES; attempt += 1) {
+      expect((await guessByBasic()).status).toBe(401)
+    }
+    const inBody = await guess(clientId)
+    const byBasic = await guessByBasic()
+    expect([byBasic.status, Object.keys((await byBasic.json()) as object)]).toEqual([
+      inBody.status,
+      Object.keys((await inBody.json()) as object),
+    ])
+    for (const name of ['retry-after', 'cache-control', 'content-type']) {
+      expect(byBasic.headers.get(name)).toBe(inBody.headers.get(name))
+    }
+    expect(gatehouse.logged.at(-1)).toMatchObject({
+      event: 'token.refused',
+      reason: 'temporarily_unavailable',
+      client_id: clientId,
+      remote_addr: '127.0.0.1',
+    })
+    expect(await statusFor({ clientId, ...rest })).toBe(200)
+  })
+
   test('is not made endless by an address that the caller writes itself', async () => {
     const { clientId } = await gatehouse.createClient()
     const statuses = new Set<number>()

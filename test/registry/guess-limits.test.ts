@@ -34,6 +34,17 @@ describe('wrong guesses', () => {
     expect(passedOf(10, () => ['robot', '192.0.2.1'])).toBe(3)
   })
 
+  test('are told beforehand whether they would be let through, which counts as none', () => {
+    for (let asked = 0; asked < 10; asked += 1) limits.requireRoom('robot', '192.0.2.1')
+    expect(passedOf(10, () => ['robot', '192.0.2.1'])).toBe(3)
+    expect(() => limits.requireRoom('robot', '192.0.2.1')).toThrow(
+      expect.objectContaining({ code: 'rate_limited', headers: { 'retry-after': '60' } }),
+    )
+    limits.requireRoom('other', '192.0.2.1')
+    time.now += 60_000
+    limits.requireRoom('robot', '192.0.2.1')
+  })
+
   test('about one client shut out neither another client nor another address', () => {
     passedOf(10, () => ['robot', '192.0.2.1'])
     expect(passedOf(1, () => ['other', '192.0.2.1'])).toBe(1)
