@@ -4,7 +4,8 @@ import type { Store } from '../store/store.ts'
 import { ACCOUNT_CLAIMS, findAccountIn } from './accounts.ts'
 import type { Grants } from './grants.ts'
 import { claimsOfToken, finishTokens } from './issued-tokens.ts'
-import { issueRefreshToken } from './refresh-tokens.ts'
+import type { OidcProvider } from './oidc-provider.ts'
+import { issueRefreshToken, rotateForGrantedResource } from './refresh-tokens.ts'
 
 /** How long a client has to redeem what it was sent (RFC 6749 §4.1.2 says ten minutes at most). */
 const CODE_SECONDS = 60
@@ -18,11 +19,12 @@ export type GrantOptions = {
   defaultResource: string
   accessTokenTtlSeconds: number
   refreshTokenTtlSeconds: number
+  oidc: OidcProvider
 }
 
 /** What oidc-provider has to be told about what is granted: to whom, with which rules, for how long. */
 export function grantConfiguration(options: GrantOptions) {
-  const { users, store, grants, defaultResource } = options
+  const { users, store, grants, defaultResource, oidc } = options
   const { accessTokenTtlSeconds, refreshTokenTtlSeconds } = options
   return {
     pkce: { required: () => true },
@@ -30,7 +32,7 @@ export function grantConfiguration(options: GrantOptions) {
     claims: ACCOUNT_CLAIMS,
     findAccount: findAccountIn({ users, store }),
     issueRefreshToken,
-    rotateRefreshToken: true,
+    rotateRefreshToken: rotateForGrantedResource(oidc),
     extraTokenClaims: claimsOfToken,
     formats: { customizers: { jwt: finishTokens({ grants, defaultResource }) } },
     ttl: {

@@ -22,6 +22,7 @@ import { createHiddenValues } from './hidden-values.ts'
 import { addRefreshToken, IDENTITY_SCOPES } from './issued-tokens.ts'
 import { keepMetadata } from './metadata.ts'
 import type { IssuerMetrics } from './metrics.ts'
+import { nameMissingProof } from './missing-proof.ts'
 import type { MutualTls } from './mutual-tls.ts'
 import { loadOidcProvider } from './oidc-provider.ts'
 import type { OwnTokens } from './own-tokens.ts'
@@ -67,7 +68,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   const hidden = createHiddenValues(secrets.storedTokenKey)
   const grants = createGrants({ store, clock, hidden })
   const { refreshKey } = secrets
-  const granting = grantConfiguration({ ...options, grants })
+  const granting = grantConfiguration({ ...options, grants, oidc })
   const pages = pageConfiguration(options, oidc)
   const configuration: Configuration = {
     ...granting,
@@ -112,6 +113,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   rememberAssertions(provider, store, oidc)
   deriveRefreshTokens(provider, refreshKey, oidc)
   limitPolling(provider, { store, clock, hidden, oidc })
+  provider.use(nameMissingProof)
   provider.use(addRefreshToken)
   answerWithPages(provider, options.codeGuesses)
   provider.use(keepMetadata)

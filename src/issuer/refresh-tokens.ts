@@ -1,6 +1,7 @@
 import type Provider from 'oidc-provider'
-import type { Client } from 'oidc-provider'
+import type { Client, KoaContextWithOIDC } from 'oidc-provider'
 import { randomBytes } from 'node:crypto'
+import { z } from 'zod'
 import type { OidcProvider } from './oidc-provider.ts'
 import { successorOf } from './refresh-rotation.ts'
 
@@ -25,4 +26,19 @@ export function deriveRefreshTokens(
 /** Every sign-in to a client that registered the grant, `offline_access` or not: see docs/http-api.md. */
 export function issueRefreshToken(_ctx: unknown, client: Client): boolean {
   return client['refreshes_sign_ins'] === true
+}
+
+/**
+ * Every refresh token is used once. For a resource that it is not for, it is not used at all (RFC 8707 §2.2):
+ * oidc-provider would refuse that afterwards, and the client had lost it to a slip.
+ */
+export function rotateForGrantedResource({ errors }: OidcProvider) {
+  return function rotateRefreshToken({ oidc }: KoaContextWithOIDC): boolean {
+    const asked = z.array(z.string()).parse([oidc.params?.['resource'] ?? []].flat())
+    const granted = oidc.entities.RefreshToken?.resourceIndicators
+    if (asked.length > 1 || asked.some((each) => granted?.has(each) !== true)) {
+      throw new errors.InvalidTarget('the resource is not the one that was granted')
+    }
+    return true
+  }
 }

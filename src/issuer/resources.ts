@@ -69,10 +69,19 @@ export function resourceServerOf(
   }
 }
 
-/** Of several that a sign-in was for, the one of a token request that names none (RFC 8707 §2.2). */
+/**
+ * The one of a request that names none; of several that a sign-in was for, the default (RFC 8707 §2.2). Several that a
+ * token request names stay several, which oidc-provider refuses: one of them would otherwise do, whatever the others are.
+ */
 export function defaultResourceOf(identifier: string) {
-  return function defaultResource(_ctx: unknown, _client: unknown, granted?: readonly string[]) {
-    return granted === undefined || granted.includes(identifier) ? identifier : granted
+  return function defaultResource(
+    { oidc }: KoaContextWithOIDC,
+    _client: unknown,
+    several?: readonly string[],
+  ) {
+    if (several === undefined) return identifier
+    const isAskedFor = oidc.route === 'token' && oidc.params?.['resource'] === several
+    return !isAskedFor && several.includes(identifier) ? identifier : several
   }
 }
 
