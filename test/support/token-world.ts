@@ -1,15 +1,13 @@
 import { exportJWK, generateKeyPair, SignJWT, type JWK } from 'jose'
 import { publicJwksSchema } from '../../src/registry/client-keys.ts'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { DEVICE_CODE_GRANT } from '../../src/registry/client-metadata.ts'
 import type { NewClientRequest } from '../../src/registry/client.ts'
 import { createDpopClient, type DpopClient } from './dpop-client.ts'
 import { startFormBrowser, type FormBrowser } from './form-sign-in.ts'
 import { startGatehouse, type Gatehouse } from './gatehouse.ts'
+import { createMemoryFolder } from './memory-folder.ts'
 import { createRawClient, type RawAnswer, type RawClient } from './raw-request.ts'
 import { createPkce } from './relying-party.ts'
 import type { ClientName, SignInPlan } from './token-plans.ts'
@@ -69,8 +67,7 @@ export type TokenWorld = {
 /** An issuer with clients of every sort and people who are signed in at it. */
 export async function startTokenWorld(laneCount: number): Promise<TokenWorld> {
   const proxy = 'http://localhost:8080'
-  // In memory where there is such a folder: the requests are many, and what is on the disk is not looked at.
-  const dataDir = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'gatehouse-'))
+  const dataDir = await createMemoryFolder()
   const gatehouse = await startGatehouse('http://127.0.0.1:9', [
     `dataDir=${dataDir}`,
     `proxy.url=${proxy}`,
