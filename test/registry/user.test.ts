@@ -1,9 +1,11 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { identifierSchema } from '../../src/registry/identifier.ts'
 import {
   newPasswordSchema,
   newUserSchema,
   usernameSchema,
+  userSubjectSchema,
   type NewUserRequest,
 } from '../../src/registry/user.ts'
 
@@ -41,4 +43,14 @@ test('a password has 8 characters or more, when it is set as when it is changed'
   const changed = (password: string) => newPasswordSchema.safeParse({ password }).success
   expect([made('1234567'), made('12345678')]).toEqual([false, true])
   expect([changed('1234567'), changed('12345678')]).toEqual([false, true])
+})
+
+test('RFC 9068 §5: nothing is the subject of a user and the id of a client', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.uuid(), fc.stringMatching(/^[0-9a-f-]{36}$/)), (uuid) => {
+      const sub = `user:${uuid}`
+      expect(userSubjectSchema.safeParse(sub).success).toBe(true)
+      expect(identifierSchema.safeParse(sub).success).toBe(false)
+    }),
+  )
 })
