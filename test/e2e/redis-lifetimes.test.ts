@@ -6,13 +6,16 @@ import { startIssuer, type RunningIssuer } from '../../src/cli/compose.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'
-import { runCommand } from '../support/command.ts'
+import { newUserSchema } from '../../src/registry/user.ts'
+import { runCommand, startCommand } from '../support/command.ts'
 import { createDpopClient } from '../support/dpop-client.ts'
+import { fillForms } from '../support/form-filler.ts'
 import { settingsOnRedis, testConfig } from '../support/gatehouse.ts'
 import { makeClient } from '../support/many-clients.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
 import { expectLifetimes, findLeftovers, readLifetimes } from '../support/redis-lifetimes.ts'
 import { startRedis, type RedisServers } from '../support/redis-server.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const around = { log: createLog('silent'), clock: systemClock }
 
@@ -49,7 +52,18 @@ describe.skipIf(!hasRedisServer)('what a running issuer leaves in Redis', () => 
     expect(await runCommand(args, env, input)).toMatchObject({ code: 0 })
   }
 
-  // Sign-ins, codes, device codes and refresh tokens: see contract/sign-ins-redis.test.ts, which ends in the same scan.
+  /** Somebody signs in from the terminal, by the pages of the issuer, and stays so. */
+  const signIn = async (user: { username: string; password: string }) => {
+    await issuer.registry.users.create(newUserSchema.parse(user))
+    const env = { XDG_CONFIG_HOME: dir, GATEHOUSE_ISSUER__URL: config.issuer.url }
+    const { child, output, finished } = startCommand(['login'], env)
+    child.stdin?.end()
+    await waitUntil('the instructions', async () => output.stderr.includes('compare it'))
+    await fillForms(/or open (\S+)/.exec(output.stderr)?.[1] ?? '', user)
+    expect(await finished).toMatchObject({ code: 0 })
+  }
+
+  // Codes, pushed requests and reuse: see contract/sign-ins-redis.test.ts, which ends in the same scan.
   test('has an end, but for the registry and what signs', async () => {
     const { clientId, clientSecret } = await makeClient(issuer.registry.clients)
     const dpop = await createDpopClient()
@@ -67,6 +81,7 @@ describe.skipIf(!hasRedisServer)('what a running issuer leaves in Redis', () => 
     await run(['clients', 'disable', 'robot'])
     await run(['clients', 'delete', 'robot'])
     await run(['tenants', 'delete', 'acme'])
+    await signIn({ username: 'mei', password: 'long enough' })
     await issuer.registry.saveUses()
 
     const keys = [...(await readLifetimes(servers)).keys()].join('\n')
@@ -75,6 +90,10 @@ describe.skipIf(!hasRedisServer)('what a running issuer leaves in Redis', () => 
       'record:{registry}:request/',
       'record:{registry}:used/',
       'record:{registry}:gone/client/robot',
+      'record:oidc/Session:',
+      'record:oidc/Grant:',
+      'record:oidc/RefreshToken:',
+      'record:consents:',
       'journal:{revocations}',
     ]) {
       expect(keys).toContain(`gatehouse:${written}`)
