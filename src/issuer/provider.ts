@@ -33,6 +33,7 @@ import { answerForJwts, isAliveFor, isOfClient } from './token-endpoints.ts'
 import { pageConfiguration } from './page-configuration.ts'
 import { answerWithPages } from './provider-pages.ts'
 import { recordTokenRequests } from './token-log.ts'
+import { nameUnauthorizedGrant } from './unauthorized-grant.ts'
 
 export type ProviderOptions = {
   issuer: string
@@ -114,6 +115,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   deriveRefreshTokens(provider, refreshKey, oidc)
   limitPolling(provider, { store, clock, hidden, oidc })
   provider.use(nameMissingProof)
+  provider.use(nameUnauthorizedGrant)
   provider.use(addRefreshToken)
   answerWithPages(provider, options.codeGuesses)
   provider.use(keepMetadata)
