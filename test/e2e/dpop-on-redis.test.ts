@@ -8,27 +8,13 @@ import { systemClock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { createDpopClient, type DpopClient } from '../support/dpop-client.ts'
-import { testConfig } from '../support/gatehouse.ts'
 import { startModelServer, type ModelServer } from '../support/model-server.ts'
+import { pairOf } from '../support/pair.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
 import { startRedis, type RedisServers } from '../support/redis-server.ts'
 import { startTestIssuer, type TestIssuer } from '../support/test-issuer.ts'
 
 const around = { log: createLog('silent'), clock: systemClock }
-
-/** The same public address for both of a pair, as behind a load balancer: each listens on a port of its own. */
-async function pairOf(dir: string, redisUrl: string, more: readonly string[] = []) {
-  const encryptionKey = Buffer.alloc(32, 1).toString('base64')
-  const set = [`redis.url=${redisUrl}`, `keys.encryptionKey=${encryptionKey}`, ...more]
-  const one = await testConfig(dir, set)
-  const two = await testConfig(dir, set)
-  const other: Config = {
-    ...two,
-    issuer: { ...two.issuer, url: one.issuer.url },
-    proxy: { ...two.proxy, url: one.proxy.url },
-  }
-  return [one, other] as const
-}
 
 describe.skipIf(!hasRedisServer)('on one Redis', () => {
   let dir: string
