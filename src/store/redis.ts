@@ -1,4 +1,4 @@
-import { Cluster, Redis } from 'ioredis'
+import { Cluster, Redis, type DNSLookupFunction } from 'ioredis'
 import { z } from 'zod'
 import type { RedisTarget } from './redis-url.ts'
 
@@ -72,6 +72,8 @@ function connect({ target, tls = {}, silenceMs }: RedisClientOptions): Redis | C
   if (target.kind === 'cluster') {
     return new Cluster([...target.nodes], {
       redisOptions: shared,
+      // ioredis would connect to the address that it looks up, which the certificate of a named node does not name.
+      ...(target.isTls ? { dnsLookup: keepName } : {}),
       clusterRetryStrategy: retryDelayMs,
       retryDelayOnFailover: 0,
       maxRedirections: 8,
@@ -95,6 +97,7 @@ function connect({ target, tls = {}, silenceMs }: RedisClientOptions): Redis | C
   })
 }
 
+const keepName: DNSLookupFunction = (name, callback) => callback(null, name)
 const retryDelayMs = (attempt: number): number => Math.min(50 * attempt, MAX_RETRY_DELAY_MS)
 
 /**

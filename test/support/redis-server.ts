@@ -23,13 +23,15 @@ export type RedisServers = {
   stop: () => Promise<void>
 }
 
-const LAST_SLOT = 16_383
+export const LAST_SLOT = 16_383
 const MASTER_NAME = 'gatehouse'
 
-/** One server. */
-export async function startRedis(): Promise<RedisServers> {
+/** One server, with settings of redis.conf if need be. */
+export async function startRedis(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<RedisServers> {
   const folder = await createFolder()
-  const node = await startNode(folder, {})
+  const node = await startNode(folder, settings)
   return { url: node.url, nodes: [node], stop: () => stopAll(folder, [node]) }
 }
 
@@ -114,7 +116,7 @@ export async function startRedisSentinel(): Promise<RedisServers> {
   }
 }
 
-const clusterSettings = async (file: string): Promise<Record<string, string>> => ({
+export const clusterSettings = async (file: string): Promise<Record<string, string>> => ({
   'cluster-enabled': 'yes',
   'cluster-node-timeout': '2000',
   'cluster-port': String(await findFreePort()),
@@ -182,7 +184,7 @@ async function configOf({ link }: RedisNode, name: string): Promise<string> {
 
 const createFolder = (): Promise<string> => mkdtemp(join(tmpdir(), 'gatehouse-redis-'))
 
-async function findFreePort(): Promise<number> {
+export async function findFreePort(): Promise<number> {
   const server = createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
