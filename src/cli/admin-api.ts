@@ -61,7 +61,7 @@ export async function connectAdminApi(url: string, key: ClientKey): Promise<Admi
       },
       ...(body && { body: JSON.stringify(body) }),
     })
-    if (!response.ok) throw await refusalOf(response)
+    if (!response.ok) throw await refusalOf(response, path)
     return response.status === 204 ? undefined : parseAnswer('admin API', response, z.unknown())
   }
 
@@ -120,17 +120,21 @@ async function signIn(url: string, key: ClientKey): Promise<string> {
   return accessToken
 }
 
-async function refusalOf(response: Response): Promise<CliError> {
+async function refusalOf(response: Response, path: string): Promise<CliError> {
   const { detail, error } = await parseAnswer('admin API', response, problemSchema)
   // What the server finds wrong with a value is what was typed.
   if (error.code === 'malformed_request') return new CliError(detail, { exitCode: EXIT.usage })
-  return new CliError(detail, hintFor(error.code, response))
+  return new CliError(detail, hintFor(error.code, { response, path }))
 }
 
-function hintFor(code: string, response: Response): CliErrorOptions {
+type Refused = { response: Response; path: string }
+
+function hintFor(code: string, { response, path }: Refused): CliErrorOptions {
   switch (code) {
     case 'internal_error':
       return { hint: `request ${response.headers.get('x-request-id') ?? ''} in the server's log` }
+    case 'not_found':
+      return { hint: `see: ${path.split('/', 1).join()} list` }
     case 'version_conflict':
       return { hint: 'look at it again, then repeat the command' }
     case 'temporarily_unavailable':

@@ -113,7 +113,10 @@ export function clientCommands(program: Command): void {
     ...object,
     verb: 'show',
     description: 'show a client, and which secrets it has',
-    addendum: writeSecrets,
+    addendum: async (api, client) => {
+      process.stdout.write('\n')
+      await writeSecrets(api, client)
+    },
   })
   addSecretCommands(clients)
   addMakeKeyCommand(clients)

@@ -10,6 +10,7 @@ export function configCommands(program: Command): void {
     .command('check')
     .description('list every problem of the configuration, without starting anything')
     .option('--json', 'one JSON document')
+    .addHelpText('after', example('--config gatehouse.yaml config check'))
     .action((options: { json?: true }, command: Command) => {
       const { config, warnings } = settingsOf(command)
       listenerOf(config, 'issuer')
@@ -23,6 +24,7 @@ export function configCommands(program: Command): void {
     .command('print')
     .description('print every setting as it takes effect; secrets are left out')
     .option('--json', 'one JSON document')
+    .addHelpText('after', example('config print'))
     .action((options: { json?: true }, command: Command) => {
       const { config, given } = settingsOf(command)
       const rows = listSettings().map(({ path, isSecret }) => {
@@ -49,10 +51,13 @@ export function configCommands(program: Command): void {
     .command('schema')
     .description('print the JSON Schema of the configuration file')
     .option('--json', 'it is JSON in any case')
+    .addHelpText('after', example('config schema > gatehouse.schema.json'))
     .action(() => {
       process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
     })
 }
+
+const example = (command: string) => `\nExample:\n  npm run -s gatehouse -- ${command}`
 
 function valueAt(tree: unknown, path: string): unknown {
   return path.split('.').reduce<unknown>((node, key) => {

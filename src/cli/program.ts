@@ -48,7 +48,7 @@ export async function run(): Promise<void> {
         .default([], 'none'),
     )
     .exitOverride()
-    .showHelpAfterError('(add --help for what it takes)')
+    .showHelpAfterError('hint: --help says what it takes')
 
   for (const add of COMMANDS) add(program)
   try {

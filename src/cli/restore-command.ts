@@ -19,7 +19,7 @@ export function restoreCommand(program: Command): void {
   )
     .addHelpText(
       'after',
-      '\nExample:\n  gatehouse --set dataDir=./new-data restore gatehouse.backup',
+      '\nExample:\n  npm run -s gatehouse -- --set dataDir=./new-data restore gatehouse.backup',
     )
     .action(async (path: string, _options, command: Command) => {
       const { json } = optionsSchema.parse(command.opts())

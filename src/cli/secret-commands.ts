@@ -53,8 +53,19 @@ export function addSecretCommands(clients: Command): void {
     })
 
   addAdminCommand(clients, {
+    name: 'list-secrets <client>',
+    description: 'list the secrets of a client by their ids, and when each was used last',
+    examples: ['clients list-secrets robot --json'],
+  }).action(async (client: string, _options, command: Command) => {
+    const { json } = optionsSchema.parse(command.opts())
+    const api = await adminApiOf(command)
+    if (json) writeJson(await api.call({ path: secretsOf(client) }))
+    else await writeSecrets(api, client)
+  })
+
+  addAdminCommand(clients, {
     name: 'remove-secret <client> <secret-id>',
-    description: 'remove a secret; `clients show` lists them',
+    description: 'remove a secret; `clients list-secrets` has their ids',
     examples: ['clients remove-secret robot 3fa85f64-5717-4562-b3fc-2c963f66afa6'],
   })
     .option('--force', 'also one that was used within the last day')
@@ -71,7 +82,6 @@ export function addSecretCommands(clients: Command): void {
 /** The secrets of a client, without the secrets themselves. */
 export async function writeSecrets(api: AdminApi, client: string): Promise<void> {
   const { items } = listSchema.parse(await api.call({ path: secretsOf(client) }))
-  if (items.length === 0) return
   const rows = items.map((secret) => [
     secret.secret_id,
     formatTime(secret.created_at),
@@ -80,7 +90,7 @@ export async function writeSecrets(api: AdminApi, client: string): Promise<void>
     secret.label,
   ])
   const headings = ['SECRET', 'CREATED', 'EXPIRES', 'LAST USED', 'LABEL']
-  process.stdout.write(`\n${formatTable(headings, rows)}\n`)
+  process.stdout.write(`${formatTable(headings, rows)}\n`)
 }
 
 const secretsOf = (client: string) => `clients/${encodeURIComponent(client)}/secrets`

@@ -143,6 +143,10 @@ async function findSubject(api: AdminApi, user: string, command: Command): Promi
     .object({ items: z.array(rowSchema) })
     .parse(await api.call({ path: 'users', query }))
   const [found] = items
-  if (found === undefined) throw new CliError(`there is no user ${user} in the tenant ${tenant}`)
+  if (found === undefined) {
+    throw new CliError(`there is no user ${user} in the tenant ${tenant}`, {
+      hint: 'name the tenant with --tenant; see: users list',
+    })
+  }
   return found.sub
 }

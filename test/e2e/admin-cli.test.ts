@@ -101,7 +101,7 @@ test('a tenant and its client live and die by the command line, while the server
 
   expect(await run('tenants', 'delete', 'acme')).toEqual({})
   expect(await runCommand(['clients', 'show', 'robot'], remote)).toEqual(
-    refused(1, /^error: There is no such object/),
+    refused(1, /^error: There is no such object.*\nhint: see: clients list\n$/),
   )
 })
 
@@ -144,6 +144,12 @@ test('a secret is replaced without a gap, and each is shown once', async () => {
   const { stdout } = await runCommand(['clients', 'show', 'rotating'], remote)
   expect(stdout).toContain(String(second['secret_id']))
   expect(stdout).not.toContain(String(second['client_secret']))
+  const { items } = (await run('clients', 'list-secrets', 'rotating')) as { items: object[] }
+  expect(items).toEqual([
+    expect.objectContaining({ last_used_at: expect.any(Number) }),
+    expect.objectContaining({ secret_id: second['secret_id'], label: 'new' }),
+  ])
+  expect(JSON.stringify(items)).not.toMatch(/client_secret|hash|hint/)
   const remove = ['clients', 'remove-secret', 'rotating', String(second['secret_id'])]
   expect(await runCommand(remove, remote)).toEqual(refused(1, /^error: The secret was used/))
   expect(await runCommand([...remove, '--force'], remote)).toMatchObject({ code: 0 })
@@ -263,6 +269,8 @@ describe('for people', () => {
     ['tenants', 'suspend'],
     ['users', 'create'],
     ['status'],
+    ['config', 'print'],
+    ['clients', 'list-secrets'],
     ['init'],
   ])('%s %s --help has an example', async (...args) => {
     const { code, stdout } = await runCommand([...args, '--help'])
@@ -281,6 +289,7 @@ describe('for people', () => {
 describe('what cannot be done', () => {
   test.each([
     [['clients', 'create', '--id', 'a b']],
+    [['clients', 'create', '--id', '..']],
     [['clients', 'create', '--limits', 'rpm=x']],
     [['clients', 'create', '--limits', 'speed=1']],
     [['clients', 'create', '--grant', 'password']],
@@ -303,6 +312,14 @@ describe('what cannot be done', () => {
   ])('%j is a usage error, before any server is asked', async (args) => {
     const nowhere = { GATEHOUSE_ADMIN_KEY_FILE: String(remote['GATEHOUSE_ADMIN_KEY_FILE']) }
     expect(await runCommand(args, nowhere, 'long enough')).toEqual(refused(64, /^error: /))
+  })
+
+  test('a user of another tenant is looked for there', async () => {
+    const { stderr, code } = await runCommand(['users', 'show', 'nobody'], remote)
+    expect(stderr).toMatch(
+      /^error: there is no user nobody in the tenant default\nhint: .*--tenant/,
+    )
+    expect(code).toBe(1)
   })
 
   test('a scope that no resource has is a usage error, found by the server', async () => {

@@ -134,6 +134,11 @@ test.each([['fly'], ['clients'], ['tokens', 'inspect']])('%s is a usage error', 
   expect((await runCommand(args)).code).toBe(64)
 })
 
+test('a usage error says in the form of every other where to look', async () => {
+  const { stderr } = await runCommand(['clients', 'frobnicate'])
+  expect(stderr).toMatch(/^error: unknown command 'frobnicate'[^]*\nhint: --help /)
+})
+
 describe('start', () => {
   test('serves, makes a demo client that the command line uses, logs no notice of a package, and drains', async () => {
     const started = startCommand(['start'], env)

@@ -161,12 +161,24 @@ describe('a client may not have', () => {
     expect(problemsOf(request)).toEqual([member])
   })
 
+  test.each(['.', '..'])('the id %s, which as a part of a URL means another place', (id) => {
+    expect(problemsOf({ client_id: id })).not.toEqual([])
+    expect(problemsOf({ client_id: `${id}a` })).toEqual([])
+  })
+
+  test.each(['\u0000', '\n', '\u009b', '\ud800'])('a name with %j in it', (character) => {
+    expect(problemsOf({ name: `a${character}b` })).not.toEqual([])
+  })
+
   test('an id that is not URL-safe', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (id) => {
         const isGood = problemsOf({ client_id: id }).length === 0
         expect(isGood).toBe(
-          id.length > 0 && id.length <= 128 && encodeURIComponent(id) === id && !/[!'()*]/.test(id),
+          id.length > 0 &&
+            id.length <= 128 &&
+            encodeURIComponent(id) === id &&
+            !/^\.{1,2}$|[!'()*]/.test(id),
         )
       }),
     )
