@@ -1,13 +1,15 @@
 import type { Command } from 'commander'
 import { readFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline/promises'
-import { Writable } from 'node:stream'
 import { text as readAll } from 'node:stream/consumers'
 import { z } from 'zod'
 import { CliError } from './cli-error.ts'
 import { usage } from './flag-values.ts'
+import { askUnseen, firstLineOf } from './unseen-input.ts'
 
 const MIN_LENGTH = 12
+
+const ask = (prompts: readonly string[]) =>
+  askUnseen(prompts, 'give --passphrase-stdin or --passphrase-file')
 
 const optionsSchema = z.object({
   passphraseStdin: z.boolean().default(false),
@@ -50,26 +52,4 @@ async function givenPassphrase(command: Command): Promise<string | undefined> {
     throw new CliError(`${passphraseFile} cannot be read`, { cause })
   })
   return firstLineOf(text)
-}
-
-const firstLineOf = (text: string): string => text.split(/\r?\n/, 1)[0] ?? ''
-
-/** Asks on the terminal without showing what is typed, once for each prompt; the answers must be the same. */
-async function ask(prompts: readonly string[]): Promise<string> {
-  if (!process.stdin.isTTY) throw usage('give --passphrase-stdin or --passphrase-file')
-  const unseen = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const terminal = createInterface({ input: process.stdin, output: unseen, terminal: true })
-  terminal.once('SIGINT', () => process.exit(130))
-  const answers: string[] = []
-  try {
-    for (const prompt of prompts) {
-      process.stderr.write(prompt)
-      answers.push(await terminal.question(''))
-      process.stderr.write('\n')
-    }
-  } finally {
-    terminal.close()
-  }
-  if (new Set(answers).size > 1) throw usage('these were two different passphrases')
-  return answers[0] ?? ''
 }

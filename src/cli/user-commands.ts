@@ -5,9 +5,10 @@ import { newPasswordSchema, newUserSchema, userUpdateSchema } from '../registry/
 import type { AdminApi } from './admin-api.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
 import { CliError } from './cli-error.ts'
-import { parseLimits, present, requireChange, requireValid, usage } from './flag-values.ts'
+import { parseLimits, present, requireChange, requireValid } from './flag-values.ts'
 import { addObjectCommand, showObject, type ObjectCommand } from './object-commands.ts'
 import { formatTime, writeList } from './output.ts'
+import { askUnseen, firstLineOf } from './unseen-input.ts'
 
 const optionsSchema = z.object({
   tenant: z.string().optional(),
@@ -28,6 +29,10 @@ const rowSchema = z.object({
   name: z.string(),
 })
 
+const PASSWORD = [
+  '--password-stdin',
+  'read the password from standard input, up to the end of the line; else it is asked for',
+] as const
 const TENANT = ['--tenant <tenant>', 'tenant of the user (default: default)'] as const
 
 export function userCommands(program: Command): void {
@@ -37,10 +42,13 @@ export function userCommands(program: Command): void {
     addAdminCommand(users, {
       name: 'create <username>',
       description: 'make a user',
-      examples: ['users create zhang.wei --tenant acme --password-stdin < password.txt'],
+      examples: [
+        'users create zhang.wei --tenant acme',
+        'users create zhang.wei --tenant acme --password-stdin < password.txt',
+      ],
     }),
   )
-    .option('--password-stdin', 'read the password from standard input, up to the end of the line')
+    .option(...PASSWORD)
     .action(async (username: string, _options, command: Command) => {
       const options = optionsSchema.parse(command.opts())
       const password = await readPassword(options)
@@ -91,7 +99,7 @@ export function userCommands(program: Command): void {
     examples: ['users set-password zhang.wei --tenant acme --password-stdin < password.txt'],
   })
     .option(...TENANT)
-    .option('--password-stdin', 'read the password from standard input, up to the end of the line')
+    .option(...PASSWORD)
     .action(async (user: string, _options, command: Command) => {
       const options = optionsSchema.parse(command.opts())
       const body = requireValid(newPasswordSchema, { password: await readPassword(options) })
@@ -129,9 +137,9 @@ const settings = ({ name, scope, limits }: Options) =>
   present({ name, scope, limits: limits === undefined ? undefined : parseLimits(limits) })
 
 async function readPassword({ passwordStdin }: Options): Promise<string> {
-  if (!passwordStdin)
-    throw usage('give --password-stdin: a password does not belong into a command')
-  return (await readAll(process.stdin)).split(/\r?\n/, 1)[0] ?? ''
+  if (passwordStdin) return firstLineOf(await readAll(process.stdin))
+  const otherwise = 'give --password-stdin: a password does not belong into a command'
+  return askUnseen(['Password: ', 'The same again: '], otherwise)
 }
 
 /** People are named by their username; their subject is fine, too. */

@@ -102,6 +102,7 @@ function withSecret(client: ClientRecord, added: SecretRecord, now: number): Cli
   if (!usesSecret(client.token_endpoint_auth_method)) {
     throw new AppError('invalid_metadata', 'The client does not authenticate with a secret.')
   }
+  if (!isLive(added, now)) throw new AppError('invalid_metadata', 'expires_at: is over already.')
   const live = client.secrets.filter((secret) => isLive(secret, now))
   if (live.length >= MAX_SECRETS) {
     throw new AppError('in_use', `A client may have ${MAX_SECRETS} secrets; remove one first.`)

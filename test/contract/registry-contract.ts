@@ -176,6 +176,13 @@ export function describeRegistry(open: (clock: () => number) => Promise<OpenedSt
       expect(await registry.clients.listSecrets(clientId)).toEqual([])
     })
 
+    test('are not made when they would have expired already', async () => {
+      const { clientId } = await newClient()
+      const expired = { expires_at: Math.floor(time.now / 1000) }
+      expect(await codeOf(registry.clients.addSecret(clientId, expired))).toBe('invalid_metadata')
+      expect(await registry.clients.listSecrets(clientId)).toHaveLength(1)
+    })
+
     test('are at most ten, and none for a client that signs', async () => {
       const { clientId } = await newClient()
       for (let count = 1; count < 10; count += 1) await registry.clients.addSecret(clientId, {})
