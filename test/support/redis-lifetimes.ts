@@ -2,12 +2,12 @@ import { expect } from 'vitest'
 import { z } from 'zod'
 import type { RedisServers } from './redis-server.ts'
 
-/** What may stay until somebody deletes it: who may get tokens, the keys that sign, and the audit stream, which is capped. */
+/** What may stay until somebody deletes it: who may get tokens, the keys that sign or must not again, and the audit stream, which is capped. */
 const STAYS = [
   /^gatehouse:record:\{registry\}:(tenant|client|client-of|user-of|gone)\//,
   /^gatehouse:record:\{registry\}:user:/,
   /^gatehouse:(index|expiry):\{registry\}$/,
-  /^gatehouse:record:keys:/,
+  /^gatehouse:record:(compromised-)?keys:/,
   /^gatehouse:journal:\{audit\}/,
 ]
 
