@@ -97,6 +97,7 @@ describe.skipIf(!hasRedisServer)(
         let live: LiveToken[] = []
         const failures: string[] = []
         const kids = new Set<string>()
+        const ends: number[] = []
         const counts = { tokens: 0, calls: 0, looks: 0 }
         const lastCalls = sites.map(() => 0)
         const over = new AbortController()
@@ -115,7 +116,9 @@ describe.skipIf(!hasRedisServer)(
               const { access_token: token } = tokenSchema.parse(JSON.parse(text))
               const { header, payload } = inspectToken(token)
               const { kid } = headerSchema.parse(header)
-              live.push({ token, kid, expiresAtMs: payloadSchema.parse(payload).exp * 1000 })
+              const expiresAtMs = payloadSchema.parse(payload).exp * 1000
+              live.push({ token, kid, expiresAtMs })
+              ends.push(expiresAtMs)
               kids.add(kid)
               counts.tokens += 1
             }
@@ -148,10 +151,8 @@ describe.skipIf(!hasRedisServer)(
               const leftMs = each.expiresAtMs - Date.now()
               return !called.has(each) && leftMs < LAST_MS && leftMs > MARGIN_MS
             })
-            for (const each of ending) {
-              called.add(each)
-              await call(site, each)
-            }
+            for (const each of ending) called.add(each)
+            await Promise.all(ending.map((each) => call(site, each)))
             lastCalls[index] = (lastCalls[index] ?? 0) + ending.length
             await pause(20)
           }
@@ -184,9 +185,11 @@ describe.skipIf(!hasRedisServer)(
         expect(failures).toEqual([])
         expect(kids.size).toBeGreaterThanOrEqual(ROTATIONS)
         expect(Math.min(...Object.values(counts))).toBeGreaterThan(ROTATIONS * 10)
-        expect(Math.min(...lastCalls)).toBeGreaterThanOrEqual(IS_LONG ? counts.tokens / 2 : 0)
+        // One that ended while the machine stood still was not tried.
+        const expired = ends.filter((endsAtMs) => endsAtMs < Date.now()).length
+        expect(Math.min(...lastCalls)).toBeGreaterThanOrEqual(expired * 0.9)
         process.stdout.write(
-          `${ROTATIONS} rotations, ${JSON.stringify({ ...counts, lastCalls })}\n`,
+          `${ROTATIONS} rotations, ${JSON.stringify({ ...counts, expired, lastCalls })}\n`,
         )
       },
     )
