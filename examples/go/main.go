@@ -39,7 +39,8 @@ func verify(raw string, parser *jwt.Parser, keys jwt.Keyfunc) (*claims, int) {
 	}
 	typ, _ := token.Header["typ"].(string)
 	isAccessToken := strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
-	isComplete := c.Subject != "" && c.ClientID != "" && c.ID != "" && c.IssuedAt != nil
+	kid, _ := token.Header["kid"].(string)
+	isComplete := kid != "" && c.Subject != "" && c.ClientID != "" && c.ID != "" && c.IssuedAt != nil
 	// A token that is bound to its sender is no good as a bearer token.
 	if !isAccessToken || !isComplete || c.Cnf != nil {
 		return nil, http.StatusUnauthorized

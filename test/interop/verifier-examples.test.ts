@@ -88,6 +88,7 @@ const BAD_TOKENS: Record<string, () => string | Promise<string>> = {
   'without a type': () => forge({}, { typ: undefined }),
   'that is bound to a DPoP key': () => forge({ cnf: { jkt: 'x' } }),
   'that is bound to a certificate': () => forge({ cnf: { 'x5t#S256': 'x' } }),
+  'that names no key': () => forge({}, { kid: undefined }),
   'that names a key which is not published': () => forge({}, { kid: 'unknown' }),
   'without a signature': () =>
     `${encode({ alg: 'none', typ: 'at+jwt', kid: signing.kid })}.${encode(goodClaims(issuer, AUDIENCE))}.`,

@@ -15,6 +15,7 @@ import com.sun.net.httpserver.HttpServer;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Set;
 import java.util.concurrent.Executors;
 import java.util.regex.Pattern;
@@ -46,7 +47,10 @@ public final class Verify {
     processor.setJWSTypeVerifier(
         new DefaultJOSEObjectTypeVerifier<>(
             new JOSEObjectType("at+jwt"), new JOSEObjectType("application/at+jwt")));
-    processor.setJWSKeySelector(new JWSVerificationKeySelector<>(JWSAlgorithm.RS256, keys));
+    var selector = new JWSVerificationKeySelector<SecurityContext>(JWSAlgorithm.RS256, keys);
+    processor.setJWSKeySelector(
+        (header, context) ->
+            header.getKeyID() == null ? List.of() : selector.selectJWSKeys(header, context));
     processor.setJWTClaimsSetVerifier(claims);
     return processor;
   }
