@@ -9,7 +9,9 @@ import { sweepHome } from '../../src/keys/home-sweep.ts'
 import { requireKeysAtHand, type KeyHome } from '../../src/keys/key-home.ts'
 import { promoteNext } from '../../src/keys/lifecycle.ts'
 import { openPkcs11Home } from '../../src/keys/pkcs11-home.ts'
-import { createRing, keysOfHome } from '../../src/keys/ring.ts'
+import { parseRing } from '../../src/keys/ring-file.ts'
+import { createRing, keysOfHome, nextKey } from '../../src/keys/ring.ts'
+import { startApart } from '../support/apart.ts'
 import { runCommand } from '../support/command.ts'
 import { startGatehouse } from '../support/gatehouse.ts'
 import { startModelServer } from '../support/model-server.ts'
@@ -129,6 +131,36 @@ describe.skipIf(missing !== undefined)('keys in a PKCS#11 token', () => {
     await waitUntil('tokens again', async () => (await gatehouse.requestToken(client)).ok)
     await gatehouse.close()
     await model.close()
+  })
+
+  test('an issuer rotates them by the clock, and what has retired is gone from the token', async () => {
+    const apart = await startApart(hsm.set)
+    try {
+      const ring = async () =>
+        parseRing('ring.json', readFileSync(join(apart.dir, 'keys', 'ring.json'), 'utf8'))
+      const before = await ring()
+      const [old = '', following = ''] = keysOfHome(before, home.name)
+      expect(hsm.listObjects()).toContain(old)
+      await apart.startProxy()
+      apart.time.now += 31 * 86_400_000
+      await waitUntil('the rotation', async () => {
+        const [signing] = keysOfHome(await ring(), home.name)
+        return signing === following
+      })
+      const token = await apart.issueToken('later')
+      expect(decodeProtectedHeader(token).kid).toBe(nextKey(before)?.kid)
+      await waitUntil('the log', async () => (await apart.statusOf(token)) === 200)
+      // An issuer sweeps when it starts, and every minute.
+      await apart.stopIssuer()
+      await apart.startIssuer()
+      await waitUntil('the sweep', async () => !hsm.listObjects().includes(old))
+      for (const keyId of keysOfHome(await ring(), home.name)) {
+        expect(hsm.listObjects()).toContain(keyId)
+      }
+      expect((await apart.issueToken('last')).length).toBeGreaterThan(0)
+    } finally {
+      await apart.close()
+    }
   })
 
   test('an issuer signs its tokens with them, its key ring has no private half, and it finds them again', async () => {
