@@ -134,7 +134,7 @@ function refuse({ req, res, requestId, signal }: Call, thrown: unknown, log: Log
     log.error({ event: 'bundled_ocr.bug', request_id: requestId, err: thrown }, 'a request failed')
   }
   if (error.code === 'content_too_large') return refuseOversized({ req, res }, error, requestId)
-  return sendProblem(res, error, requestId)
+  sendProblem(res, error, requestId)
 }
 
 function logWhenDone(

@@ -22,6 +22,9 @@ type FieldName =
   | 'duration_ms'
   | 'listener'
   | 'url'
+  | 'writer'
+  | 'seq'
+  | 'hash'
 
 export type LogFields = { [field in FieldName]?: string | number | undefined } & { err?: unknown }
 
@@ -87,6 +90,9 @@ function formatLine(
     duration_ms: fields.duration_ms,
     listener: fields.listener,
     url: fields.url,
+    writer: fields.writer,
+    seq: fields.seq,
+    hash: fields.hash,
     err: fields.err === undefined ? undefined : describeError(fields.err),
     message,
   } satisfies Record<LineKey, unknown>)

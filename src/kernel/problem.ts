@@ -29,20 +29,22 @@ export function toProblem(error: AppError, requestId: string): Problem {
 
 /**
  * Answers with the problem, unless an answer is already under way: then only the connection can say that it failed.
- * Sets `X-Request-Id` and `Cache-Control: no-store`.
+ * Sets `X-Request-Id` and `Cache-Control: no-store`. Gives the length of the body in bytes.
  */
-export function sendProblem(res: ServerResponse, error: AppError, requestId: string): void {
+export function sendProblem(res: ServerResponse, error: AppError, requestId: string): number {
   if (res.headersSent) {
     res.destroy()
-    return
+    return 0
   }
   const body = JSON.stringify(toProblem(error, requestId))
+  const length = Buffer.byteLength(body)
   res.writeHead(error.status, {
     'content-type': 'application/problem+json',
-    'content-length': Buffer.byteLength(body),
+    'content-length': length,
     'cache-control': 'no-store',
     'x-request-id': requestId,
     ...error.headers,
   })
   res.end(body)
+  return length
 }

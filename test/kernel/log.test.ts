@@ -33,6 +33,9 @@ const ALLOWED: Required<Omit<LogFields, 'err'>> = {
   duration_ms: 1.5,
   listener: 'proxy.listen',
   url: 'http://localhost:8080',
+  writer: 'proxy-1',
+  seq: 7,
+  hash: 'hash-1',
 }
 
 const { log, lines } = createTestLog()

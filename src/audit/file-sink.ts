@@ -1,0 +1,65 @@
+import { constants, writeSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../kernel/clock.ts'
+import { auditFileName, dayOf } from './audit-files.ts'
+import type { AuditSink } from './trail.ts'
+
+export type FileSinkOptions = {
+  dir: string
+  writer: string
+  clock: Clock
+  /** The file that the writer goes on with, opened, and how much of it are whole lines. */
+  current?: { day: string; file: FileHandle; bytes: number } | undefined
+  onClose: () => void
+}
+
+/**
+ * A file a day (UTC), 0600. Lines go to the place where the last whole one ended, so that whatever a full disk let
+ * through of a batch is written over.
+ */
+export function createFileSink({ dir, writer, clock, ...options }: FileSinkOptions): AuditSink {
+  let current = options.current
+
+  /** A clock that is set back does not open the file of the day before again. */
+  async function fileForToday() {
+    const today = dayOf(clock())
+    if (current !== undefined && today <= current.day) return current
+    const path = join(dir, auditFileName(today, writer))
+    const file = await open(path, constants.O_WRONLY | constants.O_CREAT, 0o600)
+    const { size } = await file.stat()
+    await current?.file.close()
+    current = { day: today, file, bytes: size }
+    return current
+  }
+
+  return {
+    async write(lines) {
+      const text = Buffer.from(`${lines.join('\n')}\n`)
+      const into = await fileForToday()
+      await writeFully(into.file, text, into.bytes)
+      into.bytes += text.length
+    },
+    writeSync(lines) {
+      if (current === undefined) return
+      const text = Buffer.from(`${lines.join('\n')}\n`)
+      // The very bytes that may be under way already, at the same place.
+      writeSync(current.file.fd, text, 0, text.length, current.bytes)
+      current.bytes += text.length
+    },
+    sync: async () => current?.file.datasync(),
+    async close() {
+      await current?.file.close()
+      options.onClose()
+    },
+  }
+}
+
+/** A disk that is getting full takes a part first, and says so only when asked for the rest. */
+async function writeFully(file: FileHandle, text: Buffer, at: number): Promise<void> {
+  let done = 0
+  while (done < text.length) {
+    const { bytesWritten } = await file.write(text, done, text.length - done, at + done)
+    done += bytesWritten
+  }
+}
