@@ -1,8 +1,10 @@
+import type { AuditArchive } from '../audit/search.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { Ring } from '../keys/ring.ts'
 import type { SigningKeys } from '../keys/signing-keys.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
+import { auditEndpoint } from './audit-endpoint.ts'
 import { backupEndpoint } from './backup-endpoint.ts'
 import { clientEndpoints } from './client-endpoints.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -20,6 +22,8 @@ export type AdminEndpointsOptions = {
   /** As it is now. */
   ring: () => Ring
   signingKeys: SigningKeys
+  /** Where the audit trail can be read, if that is here. */
+  archive: AuditArchive | undefined
   clock: Clock
   /** Every scope of every resource: what clients and users can be given. */
   scopes: readonly string[]
@@ -36,5 +40,6 @@ export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[]
     ...keyEndpoints(options),
     statusEndpoint(options),
     backupEndpoint(options),
+    auditEndpoint(options),
   ]
 }

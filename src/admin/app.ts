@@ -1,5 +1,6 @@
 import type { BlockList } from 'node:net'
 import Koa, { type Context } from 'koa'
+import type { AuditTrail } from '../audit/trail.ts'
 import { callerAddress } from '../kernel/caller-address.ts'
 import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log, LogFields } from '../kernel/log.ts'
@@ -21,6 +22,7 @@ import { createRouteTable } from './route-table.ts'
 
 export type AdminAppOptions = AdminEndpointsOptions & {
   revocations: Pick<RevocationGuard, 'requireNotRevoked'>
+  audit: Pick<AuditTrail, 'requireRecordable'>
   log: Log
   /** The TLS terminators, which say whom they speak for, and whose certificate they have seen. */
   trustedProxies: BlockList
@@ -30,6 +32,15 @@ export type AdminAppOptions = AdminEndpointsOptions & {
 
 const METADATA_PATH = '/.well-known/oauth-protected-resource'
 const CLOCK_SKEW_SECONDS = 30
+
+/** What takes power away is not put off until a full disk has been seen to. */
+const ALWAYS_POSSIBLE = new Set([
+  'admin.revocations.create',
+  'admin.keys.compromise',
+  'admin.tenants.suspend',
+  'admin.clients.disable',
+  'admin.users.disable',
+])
 
 /** A document that everybody may read: how to get in, and what is there. */
 type Published = { method: 'GET'; path: string; operation: string; document: object }
@@ -60,8 +71,16 @@ export function createAdminApp(options: AdminAppOptions): Koa {
     if ('document' in target) return { status: 200, body: target.document }
 
     const caller = await authenticate(ctx.req)
-    Object.assign(entry, { client_id: caller.clientId, sub: caller.subject, jti: caller.jti })
+    Object.assign(entry, {
+      tenant_id: caller.tenantId,
+      client_id: caller.clientId,
+      sub: caller.subject,
+      jti: caller.jti,
+    })
     requireScope(caller, target.scope)
+    if (target.method !== 'GET' && !ALWAYS_POSSIBLE.has(target.operation)) {
+      options.audit.requireRecordable()
+    }
 
     Object.assign(entry, { target: Object.values(params).at(0)?.slice(0, 200) })
     const received = {
@@ -70,14 +89,16 @@ export function createAdminApp(options: AdminAppOptions): Koa {
       body: target.takes.body === undefined ? undefined : await readJsonBody(ctx.req),
     }
     const expected = parseIfMatch(headerOf(ctx, 'if-match'))
-    if (target.isRepeatable !== true) return target.run({ ...received, caller, expected })
+    if (target.isRepeatable !== true) {
+      return named(entry, target, await target.run({ ...received, caller, expected }))
+    }
     const mark = markOf({
       key: headerOf(ctx, 'idempotency-key'),
       clientId: caller.clientId,
       target: `${target.method} ${path}`,
       body: received.body,
     })
-    return target.run({ ...received, caller, expected, mark })
+    return named(entry, target, await target.run({ ...received, caller, expected, mark }))
   }
 
   const app = new Koa()
@@ -126,6 +147,13 @@ function publishedBy(endpoints: readonly Endpoint[], issuer: string): Published[
       document: createOpenApiDocument(endpoints, issuer),
     },
   ]
+}
+
+/** Of what is made the name is known only now. */
+function named(entry: LogFields, { idMember }: Endpoint, answer: Answer): Answer {
+  const id = idMember && Object.entries(answer.body ?? {}).find(([name]) => name === idMember)?.[1]
+  if (typeof id === 'string') entry.target = id
+  return answer
 }
 
 function send(ctx: Context, { status, body, version, once, isReplay }: Answer): void {

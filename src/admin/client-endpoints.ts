@@ -35,6 +35,7 @@ export function clientEndpoints({ registry, scopes }: ClientEndpointsOptions): E
       method: 'POST',
       path: CLIENTS,
       operation: 'admin.clients.create',
+      idMember: 'client_id',
       summary: 'Make a client; its secret is shown this once',
       scope: 'admin:clients',
       takes: { body: newClientSchema },

@@ -37,6 +37,8 @@ type EndpointFacts = {
   answers: { status: number; body?: z.ZodType }
   /** Whether an Idempotency-Key makes it happen once. */
   isRepeatable?: true
+  /** The member of the answer that names what it made. */
+  idMember?: string
 }
 
 type Parts = { params?: z.ZodType; query?: z.ZodType; body?: z.ZodType }

@@ -43,6 +43,7 @@ export function revocationEndpoints(options: RevocationEndpointsOptions): Endpoi
       method: 'POST',
       path: PATH,
       operation: 'admin.revocations.create',
+      idMember: 'value',
       summary:
         'Revoke one token, or all that was issued so far to a client, subject or tenant, or under a key',
       scope: 'admin:revoke',

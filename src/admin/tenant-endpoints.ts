@@ -26,6 +26,7 @@ export function tenantEndpoints(registry: Registry): Endpoint[] {
       method: 'POST',
       path: TENANTS,
       operation: 'admin.tenants.create',
+      idMember: 'tenant_id',
       summary: 'Make a tenant',
       scope: 'admin:clients',
       takes: { body: newTenantSchema },

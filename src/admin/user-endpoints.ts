@@ -48,6 +48,7 @@ export function userEndpoints({ registry, scopes }: UserEndpointsOptions): Endpo
       method: 'POST',
       path: USERS,
       operation: 'admin.users.create',
+      idMember: 'sub',
       summary: 'Make a user',
       scope: 'admin:users',
       takes: { body: newUserSchema },

@@ -1,3 +1,6 @@
+import { createAuditedLog } from '../audit/audited-log.ts'
+import { watchAudit } from '../audit/metrics.ts'
+import type { AuditTrail } from '../audit/trail.ts'
 import { ADMIN_SCOPES, adminResourceOf } from '../admin/admin-scopes.ts'
 import { createAdminApp } from '../admin/app.ts'
 import type { Config } from '../config/schema.ts'
@@ -40,6 +43,7 @@ import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
 import { ensureTerminalClient } from './terminal-client.ts'
+import { auditArchiveOf, openAudit } from './open-audit.ts'
 import { watchStore } from './watch-store.ts'
 import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
 import { keyMakerOf, openKeyHome } from './open-key-home.ts'
@@ -103,6 +107,10 @@ export async function startIssuer(
   await ensureTerminalClient(registry.clients, log)
   // Redis answers when it can; until then the guard holds.
   if (config.redis.url === undefined) await revocations.caughtUp
+  const audit = await openAudit(config, 'issuer', { log, clock })
+  begun.defer(audit.close)
+  watchAudit(metrics, audit)
+  const auditedLog = createAuditedLog(log, audit)
   const audiences = Object.keys(resourcesOf(config))
   const own = createOwnEndpoints(
     config,
@@ -133,7 +141,7 @@ export async function startIssuer(
       log,
     }),
     refreshTokenTtlSeconds: tokens.refreshTtlSeconds,
-    log,
+    log: auditedLog,
     metrics: createIssuerMetrics(metrics),
   }
   const provider = await createLiveProvider({
@@ -144,6 +152,7 @@ export async function startIssuer(
   begun.defer(provider.close)
   const app = createIssuerApp({
     issuer: issuer.url,
+    audit,
     provider,
     registry,
     store,
@@ -152,7 +161,7 @@ export async function startIssuer(
     metrics: providerOptions.metrics,
     ring,
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
-    log,
+    log: auditedLog,
     trustedProxies: blockListOf(config.trustedProxies),
     ownRoutes: own.routes,
   })
@@ -177,6 +186,7 @@ export async function startIssuer(
           ? { status: 'ok' }
           : { status: 'unavailable', detail: 'the key ring cannot be read' },
       store: storeCheck.read,
+      audit: audit.readiness,
     },
     log,
   })
@@ -196,8 +206,8 @@ export async function startIssuer(
     clock,
     log,
   })
-  const parts = { ...kept, ring, revocations, signingKeys }
-  const admin = await startAdmin(config, parts, { log, clock })
+  const parts = { ...kept, ring, revocations, signingKeys, audit }
+  const admin = await startAdmin(config, parts, { log: auditedLog, clock })
   begun.defer(() => admin.drain(0))
   watchKeys(metrics, { ring: ring.current, clock })
   const stopRotation = scheduleRotation({ tick: signingKeys.tick, log })
@@ -218,6 +228,7 @@ export async function startIssuer(
       provider.close()
       ring.close()
       revocations.close()
+      await audit.close()
       await closeRegistry()
     },
   }
@@ -227,12 +238,13 @@ type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {
   ring: RingSource
   revocations: LiveRevocations
   signingKeys: SigningKeys
+  audit: AuditTrail
 }
 
 /** The operators' API, in the process of the issuer: it works on the same registry. */
 async function startAdmin(
   config: Config,
-  { registry, store, ring, revocations, signingKeys }: AdminParts,
+  { registry, store, ring, revocations, signingKeys, audit }: AdminParts,
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
   const { issuer, trustedProxies } = config
@@ -243,6 +255,8 @@ async function startAdmin(
     store,
     ring: ring.current,
     signingKeys,
+    audit,
+    archive: auditArchiveOf(config),
     revocations: createRevocationGuard(revocations, { ...config.revocations, log }),
     scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
     clock,
@@ -298,6 +312,8 @@ export async function startProxy(
   const senders = await openProxySenders(config, { log, clock })
   const keptJwks = cache && (await keepJwks(cache.jwks, jwks, { log, clock }))
   if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
+  const audit = await openAudit(config, 'proxy', { log, clock })
+  watchAudit(registry, audit)
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
   const handle = createProxy({
     url: proxy.url,
@@ -316,6 +332,7 @@ export async function startProxy(
     revocations: revocations.guard,
     upstreams,
     metrics: createProxyMetrics(registry, { jwks, upstreams, revocations: revocations.guard }),
+    audit,
     log,
   })
   const server = await startHttpServer({
@@ -335,6 +352,7 @@ export async function startProxy(
           ? { status: 'ok' }
           : { status: 'unavailable', detail: 'no signing keys yet' },
       revocations: revocations.guard.readiness,
+      audit: audit.readiness,
     },
     log,
   })
@@ -355,6 +373,7 @@ export async function startProxy(
       reports.stop()
       await running.close(drainSeconds)
       await upstreams.close()
+      await audit.close()
       await revocations.close()
       await keptJwks?.close()
       await senders.close()

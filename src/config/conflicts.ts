@@ -81,11 +81,12 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
 function unavailable(config: Config): string[] {
-  const { proxy, limits } = config
+  const { proxy, limits, audit } = config
   const asked = {
     'proxy.forwardAuth': proxy.forwardAuth,
     'proxy.cors.origins': proxy.cors.origins.length > 0,
     'proxy.workers': proxy.workers > 1,
+    'audit.sink redis': audit.sink === 'redis',
     'limits.defaults': limits.defaults !== undefined,
   }
   return Object.entries(asked)

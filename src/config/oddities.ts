@@ -1,7 +1,7 @@
 import type { Config } from './schema.ts'
 
 /** Settings that are checked and, in this version, change nothing. */
-const WITHOUT_EFFECT = ['audit.', 'proxy.healthCheck.']
+const WITHOUT_EFFECT = ['proxy.healthCheck.']
 
 /** What may start and is probably not what somebody meant. `given` are the settings that somebody gave. */
 export function findOddities(config: Config, given: ReadonlySet<string>): string[] {

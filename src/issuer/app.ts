@@ -1,5 +1,6 @@
 import type { BlockList } from 'node:net'
 import Koa, { type Context, type Middleware, type Next } from 'koa'
+import type { AuditTrail } from '../audit/trail.ts'
 import { AppError, AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
@@ -17,11 +18,13 @@ import { createConsents } from './consents.ts'
 import { createFormTokens } from './form-tokens.ts'
 import { serveInteractions } from './interactions.ts'
 import { answerBrowsers } from './answer-browsers.ts'
+import { refuseUnrecordableTokens } from './recordable-requests.ts'
 import { endpointOf, isPagePath, PAGE_ENDPOINTS } from './page-routes.ts'
 import { serveStylesheet, STYLESHEET_PATH } from './pages/stylesheet.ts'
 
 export type IssuerAppOptions = JwksOptions & {
   issuer: string
+  audit: Pick<AuditTrail, 'requireRecordable'>
   provider: LiveProvider
   registry: Registry
   store: Store
@@ -70,6 +73,7 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   app.use(answerBrowsers(issuer, log))
   app.use(serveStylesheet)
   app.use(serveJwks(options))
+  app.use(refuseUnrecordableTokens(options))
   app.use(refuseAmbiguousCredentials)
   app.use(shedGuesses({ ...options, clients: options.registry.clients }))
   app.use(pinOrigin(issuer, options.trustedProxies))

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { AuditFacts } from '../audit/record.ts'
+import type { AuditTrail } from '../audit/trail.ts'
 import type { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
@@ -21,6 +23,12 @@ export type Call = {
   /** Ends the call from outside, with the refusal as its reason. */
   readonly abort: AbortController
   upstream: string | undefined
+  /** Of the bodies, as far as they have come. */
+  readonly bytes: { in: number; out: number }
+  /** How long it waited for its turn. */
+  queuedMs: number
+  /** What the model server says that it took, once known. */
+  usage: AuditFacts['usage']
   refusal: AppError | undefined
   /** Whether the failure came in the middle of an answer that had been allowed. */
   hasBrokenOff: boolean
@@ -38,13 +46,22 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     caller: undefined,
     abort: new AbortController(),
     upstream: undefined,
+    bytes: { in: 0, out: 0 },
+    queuedMs: 0,
+    usage: undefined,
     refusal: undefined,
     hasBrokenOff: false,
   }
 }
 
-/** Writes the one line and the one count that every call leaves behind. */
-export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
+export type CallRecords = {
+  log: Log
+  metrics: ProxyMetrics
+  audit: Pick<AuditTrail, 'record'>
+}
+
+/** Writes the one line, the one audit record and the one count that every call leaves behind. */
+export function recordCall(call: Call, { log, metrics, audit }: CallRecords): void {
   const { req, res, refusal } = call
   const durationMs = performance.now() - call.startedAtMs
   const hasLeft = refusal === undefined && !res.writableFinished
@@ -54,27 +71,31 @@ export function recordCall(call: Call, log: Log, metrics: ProxyMetrics): void {
   const token = call.caller?.token
   const isBroken = call.hasBrokenOff && !call.abort.signal.aborted
   const isFault = refusal !== undefined && refusal.status >= 500
-  log[isFault ? 'error' : 'info'](
-    {
-      event: 'proxy.call',
-      request_id: call.requestId,
-      decision: refusal === undefined || isBroken ? 'allow' : 'deny',
-      reason: isBroken ? 'upstream_broke_off' : (refusal?.reason ?? outcome),
-      tenant_id: token?.tenantId,
-      client_id: token?.clientId,
-      sub: token?.subject,
-      jti: token?.jti,
-      kid: token?.kid,
-      remote_addr: call.remoteAddress,
-      method: req.method,
-      route: call.route,
-      status: res.headersSent ? res.statusCode : undefined,
-      upstream: call.upstream,
-      duration_ms: Math.round(durationMs * 1000) / 1000,
-      err: isFault ? refusal : undefined,
-    },
-    'proxy call',
-  )
+  const facts = {
+    event: 'proxy.call',
+    request_id: call.requestId,
+    decision: refusal === undefined || isBroken ? 'allow' : 'deny',
+    reason: isBroken ? 'upstream_broke_off' : (refusal?.reason ?? outcome),
+    tenant_id: token?.tenantId,
+    client_id: token?.clientId,
+    sub: token?.subject,
+    jti: token?.jti,
+    kid: token?.kid,
+    remote_addr: call.remoteAddress,
+    method: req.method,
+    route: call.route,
+    status: res.headersSent ? res.statusCode : undefined,
+    upstream: call.upstream,
+    duration_ms: Math.round(durationMs * 1000) / 1000,
+  } as const
+  log[isFault ? 'error' : 'info']({ ...facts, err: isFault ? refusal : undefined }, 'proxy call')
+  audit.record({
+    ...facts,
+    bytes_in: call.bytes.in,
+    bytes_out: call.bytes.out,
+    queued_ms: call.queuedMs,
+    usage: call.usage,
+  })
 }
 
 /** How long a client that has been answered may go on sending its body, so that it finds the time to read why. */

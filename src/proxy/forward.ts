@@ -28,6 +28,8 @@ const ONE_WRITE_UP_TO_BYTES = 65_536
 export type Exchange = {
   res: ServerResponse
   requestId: string
+  /** Where what was passed on of the answer is counted. */
+  bytes: { out: number }
   idleMs: number
   /** Ends the exchange; its reason, an AppError, is what `forward` fails with. */
   signal: AbortSignal
@@ -64,7 +66,7 @@ function isRepeatable(error: unknown, { res }: Exchange, { method }: UpstreamReq
 }
 
 function attempt(
-  { res, requestId, idleMs, signal }: Exchange,
+  { res, requestId, bytes, idleMs, signal }: Exchange,
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
 ): Promise<void> {
@@ -100,6 +102,7 @@ function attempt(
           if (!isShort) res.flushHeaders()
         },
         onResponseData(paused, chunk) {
+          bytes.out += chunk.length
           if (chunk.length === bodyLength) res.end(chunk)
           else if (!res.write(chunk)) pauseUntilDrained(res, paused, idleMs)
         },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { RequestListener, ServerResponse } from 'node:http'
+import type { RequestListener } from 'node:http'
 import type { BlockList } from 'node:net'
+import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
 import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
@@ -35,6 +36,7 @@ export type ProxyOptions = {
   revocations: RevocationGuard
   upstreams: Upstreams
   metrics: ProxyMetrics
+  audit: Pick<AuditTrail, 'record' | 'requireRecordable'>
   log: Log
 }
 
@@ -56,7 +58,7 @@ export function createProxy(options: ProxyOptions): RequestListener {
   }
   return (req, res) => {
     const call = openCall(req, res)
-    res.once('close', () => recordCall(call, proxy.log, proxy.metrics))
+    res.once('close', () => recordCall(call, proxy))
     answerCall(proxy, call)
       .catch((error: unknown) => refuse(proxy, call, error))
       .finally(() => {
@@ -79,20 +81,29 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
     proxy.running.add(call)
     authorize(call.caller.token, route.scopes)
   }
-  if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call.requestId, res)
+  if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call)
+  proxy.audit.requireRecordable()
 
   // Whoever has not shown a token sends nothing to the model server but the question.
   requireAcceptableLength(headers, route.scopes === undefined ? 0 : proxy.maxBodyBytes)
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
   const idleMs = proxy.idleTimeoutSeconds * 1000
-  const body = await readRequestBody(req, headers, { maxBytes: proxy.maxBodyBytes, idleMs })
+  const body = await readRequestBody(req, headers, {
+    maxBytes: proxy.maxBodyBytes,
+    idleMs,
+    bytes: call.bytes,
+  })
 
   const { signal } = call.abort
   signal.throwIfAborted()
   const upstream = proxy.upstreams.pick()
   call.upstream = upstream.url
   const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
-  await forward({ res, requestId: call.requestId, idleMs, signal }, upstream, request)
+  await forward(
+    { res, requestId: call.requestId, bytes: call.bytes, idleMs, signal },
+    upstream,
+    request,
+  )
 }
 
 async function authenticate(
@@ -132,10 +143,11 @@ function newTraceparent(): string {
   return `00-${random}-${random.slice(16)}-00`
 }
 
-function sendOwnDocument(proxy: ProxyContext, requestId: string, res: ServerResponse): void {
+function sendOwnDocument(proxy: ProxyContext, { res, requestId, bytes }: Call): void {
+  bytes.out = Buffer.byteLength(proxy.ownDocument)
   res.writeHead(200, {
     'content-type': 'application/json',
-    'content-length': Buffer.byteLength(proxy.ownDocument),
+    'content-length': bytes.out,
     'cache-control': 'public, max-age=3600',
     'x-request-id': requestId,
   })
@@ -155,5 +167,5 @@ function refuse(proxy: ProxyContext, call: Call, error: unknown): void {
   }
   // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
   if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')
-  sendProblem(res, refusal, call.requestId)
+  call.bytes.out += sendProblem(res, refusal, call.requestId)
 }

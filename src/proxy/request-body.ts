@@ -8,7 +8,7 @@ const COLLECT_UP_TO_BYTES = 65_536
 
 export type RequestBody = Buffer | Readable | null
 
-export type BodyLimits = { maxBytes: number; idleMs: number }
+export type BodyLimits = { maxBytes: number; idleMs: number; bytes: { in: number } }
 
 /** AppError `content_too_large` before anything is read, when the length is declared. */
 export function requireAcceptableLength(
@@ -29,13 +29,16 @@ export function readRequestBody(
 ): RequestBody | Promise<RequestBody> {
   if (isChunked) return streamBody(req, limits)
   if (contentLength === undefined || contentLength === 0) return null
-  return contentLength <= COLLECT_UP_TO_BYTES ? collect(req) : streamBody(req, limits)
+  return contentLength <= COLLECT_UP_TO_BYTES ? collect(req, limits) : streamBody(req, limits)
 }
 
-function collect(req: IncomingMessage): Promise<Buffer> {
+function collect(req: IncomingMessage, { bytes }: BodyLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
-    req.on('data', (chunk: Buffer) => chunks.push(chunk))
+    req.on('data', (chunk: Buffer) => {
+      bytes.in += chunk.length
+      chunks.push(chunk)
+    })
     req.on('end', () =>
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
     )
@@ -44,8 +47,7 @@ function collect(req: IncomingMessage): Promise<Buffer> {
 }
 
 /** A stream of its own: undici destroys what it is given, and the request's connection may still be needed. */
-function streamBody(req: IncomingMessage, { maxBytes, idleMs }: BodyLimits): Readable {
-  let bytes = 0
+function streamBody(req: IncomingMessage, { maxBytes, idleMs, bytes }: BodyLimits): Readable {
   const body = new Readable({
     read() {
       idle.refresh()
@@ -62,8 +64,8 @@ function streamBody(req: IncomingMessage, { maxBytes, idleMs }: BodyLimits): Rea
   }, idleMs)
   const onData = (chunk: Buffer) => {
     idle.refresh()
-    bytes += chunk.length
-    if (bytes > maxBytes) body.destroy(tooLarge(maxBytes))
+    bytes.in += chunk.length
+    if (bytes.in > maxBytes) body.destroy(tooLarge(maxBytes))
     else if (!body.push(chunk)) req.pause()
   }
   const onEnd = () => body.push(null)

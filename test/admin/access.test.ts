@@ -14,6 +14,7 @@ const endpoints = createAdminEndpoints({
   store: {} as never,
   ring: () => ({ keys: [] }),
   signingKeys: {} as never,
+  archive: undefined,
   clock: Date.now,
 })
 

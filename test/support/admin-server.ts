@@ -83,6 +83,8 @@ export async function startAdminServer(
     store,
     ring: live.current,
     signingKeys,
+    audit: { requireRecordable: () => undefined },
+    archive: undefined,
     revocations: createRevocationGuard(revocations, {
       maxStalenessSeconds: 60,
       onStale: 'continue',
