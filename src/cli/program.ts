@@ -1,4 +1,5 @@
 import { Command, Option } from 'commander'
+import { auditCommands } from './audit-commands.ts'
 import { backupCommand } from './backup-command.ts'
 import { EXIT, reportError } from './cli-error.ts'
 import { clientCommands } from './client-commands.ts'
@@ -28,6 +29,7 @@ const COMMANDS = [
   keyCommands,
   tokenCommands,
   revokeCommand,
+  auditCommands,
   backupCommand,
   restoreCommand,
   loginCommands,
