@@ -6,6 +6,8 @@ import type { RedisLink, ScriptCall } from './redis-link.ts'
 import { APPEND } from './redis-scripts.ts'
 import { DEFAULT_HEARTBEAT_MS, type Journal, type JournalEntry, type Store } from './store.ts'
 
+type JournalStore = Pick<Store, 'append' | 'appendAll' | 'read' | 'readLast' | 'follow'>
+
 export type RedisJournalsOptions = {
   link: RedisLink
   keyPrefix: string
@@ -25,7 +27,7 @@ const streamsReply = z.array(z.tuple([z.string(), entriesReply])).nullable()
  */
 export function createRedisJournals(
   options: RedisJournalsOptions,
-): Pick<Store, 'append' | 'read' | 'follow'> & { close: () => void } {
+): JournalStore & { close: () => void } {
   const { link, keyPrefix, runDurably, connectFollower } = options
   const closing = new AbortController()
   const keyOf = ({ name }: Journal) =>
@@ -58,16 +60,27 @@ export function createRedisJournals(
     }
   }
 
+  const appendAll = async (journal: Journal, values: readonly unknown[]): Promise<string> => {
+    const { retentionSeconds, maxEntries = 0 } = journal
+    const args = [retentionSeconds * 1000, maxEntries, ...values.map(toJson)]
+    return z.string().parse(await runDurably({ script: APPEND, keys: [keyOf(journal)], args }))
+  }
+
   return {
-    append: async (journal, value) => {
-      const args = [journal.retentionSeconds * 1000, toJson(value)]
-      return z.string().parse(await runDurably({ script: APPEND, keys: [keyOf(journal)], args }))
+    append: (journal, value) => appendAll(journal, [value]),
+    appendAll: async (journal, values) => {
+      if (values.length > 0) await appendAll(journal, values)
     },
 
     read: async (journal, { after, limit }) => {
       const start = `(${cursorOf(after)}`
       const reply = await link.send(['xrange', keyOf(journal), start, '+', 'count', limit])
       return toEntries(entriesReply.parse(reply))
+    },
+
+    readLast: async (journal, limit) => {
+      const reply = await link.send(['xrevrange', keyOf(journal), '+', '-', 'count', limit])
+      return toEntries(entriesReply.parse(reply)).toReversed()
     },
 
     follow,

@@ -71,14 +71,19 @@ return 0
 `)
 
 /**
- * Adds an entry to a journal and drops those that are too old. KEYS: the stream. ARGV: the retention in ms, the JSON.
+ * Adds entries to a journal and drops those that are too old or too many. KEYS: the stream. ARGV: the retention in ms, how
+ * many may stay (0: any number), the JSON of each. Gives the id of the last.
  * The stream as a whole goes once its newest entry is too old.
  */
 export const APPEND = createScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local id = redis.call('XADD', KEYS[1], '*', 'json', ARGV[2])
+local id
+for position = 3, #ARGV do
+  id = redis.call('XADD', KEYS[1], '*', 'json', ARGV[position])
+end
 redis.call('XTRIM', KEYS[1], 'MINID', string.format('%d', now - ARGV[1]))
+if ARGV[2] ~= '0' then redis.call('XTRIM', KEYS[1], 'MAXLEN', ARGV[2]) end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return id
 `)

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../kernel/clock.ts'
 import { storageName, toJson } from './commit-rules.ts'
 import { toStoreError } from './sqlite-file.ts'
-import { integerIn, textIn } from './sqlite-row.ts'
+import { integerIn, textIn, type Row } from './sqlite-row.ts'
 import {
   DEFAULT_HEARTBEAT_MS,
   type FollowQuery,
@@ -16,7 +16,10 @@ const FOLLOW_BATCH = 1000
 /** More than the one that is being added, so that a backlog shrinks. */
 const TRIM_BATCH = 20
 
-export type SqliteJournals = Pick<Store, 'append' | 'read' | 'follow'> & { close: () => void }
+export type SqliteJournals = Pick<
+  Store,
+  'append' | 'appendAll' | 'read' | 'readLast' | 'follow'
+> & { close: () => void }
 
 /** Journals in the one file. Followers live in this process, the only one that may write, and are woken directly. */
 export function createSqliteJournals(database: DatabaseSync, clock: Clock): SqliteJournals {
@@ -27,6 +30,13 @@ export function createSqliteJournals(database: DatabaseSync, clock: Clock): Sqli
   const trim = database.prepare(
     `delete from journal_entry where appended_at <= ? and id in
        (select id from journal_entry where journal = ? order by id limit ${TRIM_BATCH})`,
+  )
+  const trimToLength = database.prepare(
+    `delete from journal_entry where journal = ? and id <=
+       (select id from journal_entry where journal = ? order by id desc limit 1 offset ?)`,
+  )
+  const selectLast = database.prepare(
+    'select id, value from journal_entry where journal = ? and appended_at > ? order by id desc limit ?',
   )
   const select = database.prepare(
     'select id, value from journal_entry where journal = ? and id > ? and appended_at > ? order by id limit ?',
@@ -47,21 +57,22 @@ export function createSqliteJournals(database: DatabaseSync, clock: Clock): Sqli
   }
 
   const entriesAfter = (journal: Journal, cursor: number, limit: number): JournalEntry[] =>
-    select.all(nameOf(journal), cursor, horizonMs(journal), limit).map((row) => ({
-      id: String(integerIn(row, 'id')),
-      value: JSON.parse(textIn(row, 'value')),
-    }))
+    select.all(nameOf(journal), cursor, horizonMs(journal), limit).map(toEntry)
 
-  const append = async (journal: Journal, value: unknown): Promise<string> => {
+  const insertAll = async (journal: Journal, values: readonly unknown[]): Promise<string> => {
     const name = nameOf(journal)
-    const json = toJson(value)
+    const { maxEntries } = journal
+    let id = ''
     try {
       database.exec('begin immediate')
-      const id = integerIn(insert.get(name, clock(), json), 'id')
-      trim.run(horizonMs(journal), name)
+      for (const json of values.map(toJson)) {
+        id = String(integerIn(insert.get(name, clock(), json), 'id'))
+        trim.run(horizonMs(journal), name)
+      }
+      if (maxEntries !== undefined) trimToLength.run(name, name, maxEntries)
       database.exec('commit')
       for (const wake of waiting) wake()
-      return String(id)
+      return id
     } catch (error) {
       if (database.isTransaction) database.exec('rollback')
       throw toStoreError(error)
@@ -71,6 +82,15 @@ export function createSqliteJournals(database: DatabaseSync, clock: Clock): Sqli
   const read = async (journal: Journal, { after, limit }: ReadQuery): Promise<JournalEntry[]> => {
     try {
       return entriesAfter(journal, cursorOf(after), limit)
+    } catch (error) {
+      throw toStoreError(error)
+    }
+  }
+
+  const readLast = async (journal: Journal, limit: number): Promise<JournalEntry[]> => {
+    try {
+      const rows = selectLast.all(nameOf(journal), horizonMs(journal), limit)
+      return rows.map(toEntry).toReversed()
     } catch (error) {
       throw toStoreError(error)
     }
@@ -117,5 +137,17 @@ export function createSqliteJournals(database: DatabaseSync, clock: Clock): Sqli
       signal.addEventListener('abort', wake)
     })
 
-  return { append, read, follow, close: () => closing.abort() }
+  return {
+    append: (journal, value) => insertAll(journal, [value]),
+    appendAll: async (journal, values) => void (await insertAll(journal, values)),
+    read,
+    readLast,
+    follow,
+    close: () => closing.abort(),
+  }
 }
+
+const toEntry = (row: Row): JournalEntry => ({
+  id: String(integerIn(row, 'id')),
+  value: JSON.parse(textIn(row, 'value')),
+})

@@ -25,8 +25,14 @@ export type Store = {
   /** Adds an entry and gives its id; ids of one journal only ever grow. */
   append: (journal: Journal, value: unknown) => Promise<string>
 
+  /** Adds entries in that order, all or none; at most a few thousand. */
+  appendAll: (journal: Journal, values: readonly unknown[]) => Promise<void>
+
   /** The oldest `limit` entries after the id `after`, or from the start. An id that is not ours reads from the start. */
   read: (journal: Journal, query: ReadQuery) => Promise<readonly JournalEntry[]>
+
+  /** The newest `limit` entries, in their order. */
+  readLast: (journal: Journal, limit: number) => Promise<readonly JournalEntry[]>
 
   /**
    * Every entry after the id `after` (or from the start) once, in order, and then each new one as it is appended. A
@@ -75,8 +81,15 @@ export type Change =
 type ListQuery = { prefix?: string; after?: string | undefined; limit: number }
 export type ListPage = { records: readonly StoredRecord[]; next: string | undefined }
 
-/** An append-only sequence of entries that are dropped once they are older than the retention. */
-export type Journal = { readonly name: string; readonly retentionSeconds: number }
+/**
+ * An append-only sequence of entries that are dropped once they are older than the retention, and, where there is a bound,
+ * once that many are newer.
+ */
+export type Journal = {
+  readonly name: string
+  readonly retentionSeconds: number
+  readonly maxEntries?: number
+}
 export type JournalEntry = { id: string; value: unknown }
 export type ReadQuery = { after?: string | undefined; limit: number }
 export type FollowQuery = { after?: string | undefined; heartbeatMs?: number; signal: AbortSignal }

@@ -56,6 +56,29 @@ export function describeJournals(subject: Subject): void {
     expect(await store.read(other, { limit: 5 })).toEqual([])
   })
 
+  test('many entries are added in their order, and the last ones can be read', async () => {
+    const { store, peer } = subject()
+    const journal = createJournal()
+    const values = Array.from({ length: 300 }, (_, number) => number)
+    await store.append(journal, 'first')
+    await store.appendAll(journal, values)
+    await store.appendAll(journal, [])
+    const read = await peer.read(journal, { limit: 1000 })
+    expect(read.map(({ value }) => value)).toEqual(['first', ...values])
+    expect(await peer.readLast(journal, 3)).toEqual(read.slice(-3))
+    expect(await peer.readLast(createJournal(), 3)).toEqual([])
+  })
+
+  test('a journal with a bound keeps that many of the newest entries', async () => {
+    const { store } = subject()
+    const journal = { ...createJournal(), maxEntries: 5 }
+    await store.appendAll(journal, [1, 2, 3, 4])
+    await store.appendAll(journal, [5, 6, 7])
+    await store.append(journal, 8)
+    const kept = await store.read(journal, { limit: 100 })
+    expect(kept.map(({ value }) => value)).toEqual([4, 5, 6, 7, 8])
+  })
+
   test('a follower first sees what was there, then hears that this is all, then each new entry', async () => {
     const { store, peer } = subject()
     const journal = createJournal()
