@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { dayOf } from './audit-files.ts'
-import { auditRecordSchema, type AuditRecord } from './record.ts'
+import { createMatcher, type AuditFilter } from './matcher.ts'
+import type { AuditRecord } from './record.ts'
 import {
   advance,
   readAuditFolder,
@@ -8,13 +9,6 @@ import {
   type Positions,
   type ReadFilesOptions,
 } from './read-files.ts'
-
-/** What is searched for: every condition must hold. Times are in ms since the epoch, `from` included, `to` not. */
-export type AuditFilter = {
-  [name in 'tenant_id' | 'client_id' | 'sub' | 'jti' | 'decision' | 'reason' | 'event']?:
-    | string
-    | undefined
-} & { fromMs?: number | undefined; toMs?: number | undefined }
 
 export type AuditPage = { records: AuditRecord[]; next: string | undefined }
 
@@ -61,36 +55,6 @@ export function createFileArchive(dir: string): AuditArchive {
       records.sort((one, other) => (one.time < other.time ? -1 : Number(one.time > other.time)))
       return { records: records.slice(-count), next: formatCursor(positions) }
     },
-  }
-}
-
-/** Gives the record of a line that matches. A word that is not in the line need not be parsed for. */
-function createMatcher(filter: AuditFilter): (line: string) => AuditRecord | undefined {
-  const { fromMs = 0, toMs = Number.POSITIVE_INFINITY, ...wanted } = filter
-  const conditions = Object.entries(wanted).flatMap(([name, value]) =>
-    value === undefined ? [] : [{ name, value, json: JSON.stringify(value) }],
-  )
-  return (line) => {
-    if (conditions.some(({ json }) => !line.includes(json))) return undefined
-    const record = parseRecord(line)
-    if (record === undefined) return undefined
-    const ms = Date.parse(record.time)
-    const values = new Map<string, unknown>(Object.entries(record))
-    const isWanted = conditions.every(
-      ({ name, value }) =>
-        values.get(name) === value ||
-        // What an operator revoked is the target of the record.
-        (name === 'jti' && record.target === value),
-    )
-    return isWanted && ms >= fromMs && ms < toMs ? record : undefined
-  }
-}
-
-function parseRecord(line: string): AuditRecord | undefined {
-  try {
-    return auditRecordSchema.safeParse(JSON.parse(line)).data
-  } catch {
-    return undefined
   }
 }
 

@@ -31,13 +31,20 @@ export type TrailVerifier = {
   report: () => TrailReport
 }
 
+/** Several times what is written at once. */
+const MAX_RECENT = 20_000
+
 type Chain = FoundChain & { head: ChainHead }
 
 /**
  * Follows every writer's chain and says what does not fit: a changed, inserted or removed record is found by the chain
- * itself, a tail that was cut or written anew by the checkpoints that the log has.
+ * itself, a tail that was cut or written anew by the checkpoints that the log has. `allowsRepeats` is for a trail in
+ * Redis, where the very same record may be twice after an answer was lost.
  */
-export function createTrailVerifier(checkpoints: readonly Checkpoint[] = []): TrailVerifier {
+export function createTrailVerifier(
+  checkpoints: readonly Checkpoint[] = [],
+  { allowsRepeats = false } = {},
+): TrailVerifier {
   const chains = new Map<string, Chain>()
   const problems: TrailProblem[] = []
   const awaited = new Map(checkpoints.map((point) => [`${point.writer}:${point.seq}`, point]))
@@ -60,7 +67,20 @@ export function createTrailVerifier(checkpoints: readonly Checkpoint[] = []): Tr
     if (chain !== undefined) chain.torn_bytes = Buffer.byteLength(text)
   }
 
+  /** By writer and place, the hashes of those that may come again. */
+  const recent = new Map<string, string>()
+
+  function isRepeat({ writer, seq, hash }: AuditRecord): boolean {
+    if (!allowsRepeats) return false
+    const place = `${writer}:${seq}`
+    if (recent.get(place) === hash) return true
+    recent.set(place, hash)
+    if (recent.size > MAX_RECENT) recent.delete(recent.keys().next().value ?? '')
+    return false
+  }
+
   function follow(record: AuditRecord, isIntact: boolean, source: string): void {
+    if (isIntact && isRepeat(record)) return
     const { writer, seq, hash, prev, time } = record
     const problem = (kind: TrailProblem['kind'], detail: string) =>
       problems.push({ kind, writer, seq, source, detail })

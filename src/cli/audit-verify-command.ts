@@ -40,7 +40,8 @@ export function addVerifyCommand(audit: Command): void {
     .option('--log <file>', "our log, with the writers' checkpoints; repeatable", collect)
     .action(async (files: string[], _options, command: Command) => {
       const { json, dir, ...named } = optionsSchema.parse(command.opts())
-      const verifier = createTrailVerifier(await checkpointsOf(named))
+      const isLocal = files.length > 0 || dir !== undefined
+      const verifier = createTrailVerifier(await checkpointsOf(named), { allowsRepeats: !isLocal })
       if (files.length > 0) await verifyFiles(files, verifier)
       else if (dir !== undefined) await verifyFolder(dir, verifier)
       else await verifyRemote(command, verifier)

@@ -256,7 +256,7 @@ async function startAdmin(
     ring: ring.current,
     signingKeys,
     audit,
-    archive: auditArchiveOf(config),
+    archive: auditArchiveOf(config, store),
     revocations: createRevocationGuard(revocations, { ...config.revocations, log }),
     scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
     clock,

@@ -1,12 +1,16 @@
 import { join } from 'node:path'
 import { CHAIN_START } from '../audit/chain.ts'
 import { openFileTrail } from '../audit/open-file-trail.ts'
+import { createJournalArchive } from '../audit/journal-archive.ts'
+import { auditJournalOf, createJournalSink } from '../audit/journal-sink.ts'
 import { newWriterId } from '../audit/record.ts'
 import { createFileArchive, type AuditArchive } from '../audit/search.ts'
 import { createStdoutSink } from '../audit/stdout-sink.ts'
 import { createAuditTrail, type AuditTrail } from '../audit/trail.ts'
 import type { Config } from '../config/schema.ts'
+import type { Store } from '../store/store.ts'
 import type { Surroundings } from './compose.ts'
+import { openStore } from './open-registry.ts'
 
 export const auditFolderOf = ({ dataDir }: Pick<Config, 'dataDir'>): string =>
   join(dataDir, 'audit')
@@ -23,10 +27,17 @@ export async function openAudit(
     return openFileTrail({ dir, role, retentionDays, onFailure, clock, log })
   }
   const writer = newWriterId(role)
-  const sink = createStdoutSink()
+  const sink =
+    config.audit.sink === 'stdout'
+      ? createStdoutSink()
+      : createJournalSink(await openStore(config, clock), auditJournalOf(retentionDays))
   return createAuditTrail({ writer, head: CHAIN_START, sink, onFailure, clock, log })
 }
 
 /** Where the trail can be read; undefined where it goes to standard output. */
-export const auditArchiveOf = (config: Config): AuditArchive | undefined =>
-  config.audit.sink === 'file' ? createFileArchive(auditFolderOf(config)) : undefined
+export function auditArchiveOf(config: Config, store: Store): AuditArchive | undefined {
+  const { sink, retentionDays } = config.audit
+  if (sink === 'stdout') return undefined
+  if (sink === 'redis') return createJournalArchive(store, auditJournalOf(retentionDays))
+  return createFileArchive(auditFolderOf(config))
+}

@@ -8,7 +8,7 @@ export function findConflicts(config: Config): string[] {
     ...unsafeListeners(config),
     ...incomplete(config),
     ...ambiguousRoutes(config),
-    ...feedWithoutSource(config),
+    ...withoutRedis(config),
     ...unclearSealing(config),
     ...unavailable(config),
   ]
@@ -42,9 +42,11 @@ function ambiguousRoutes({ proxy }: Config): string[] {
   ]
 }
 
-function feedWithoutSource({ revocations, redis }: Config): string[] {
-  if (revocations.feed !== 'redis' || redis.url !== undefined) return []
-  return ['revocations.feed: redis needs redis.url']
+function withoutRedis({ revocations, audit, redis }: Config): string[] {
+  if (redis.url !== undefined) return []
+  return Object.entries({ 'revocations.feed': revocations.feed, 'audit.sink': audit.sink })
+    .filter(([, value]) => value === 'redis')
+    .map(([name]) => `${name}: redis needs redis.url`)
 }
 
 /** What seals the keys must be one thing, and what sealed them before is something else. */
@@ -81,12 +83,11 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
 function unavailable(config: Config): string[] {
-  const { proxy, limits, audit } = config
+  const { proxy, limits } = config
   const asked = {
     'proxy.forwardAuth': proxy.forwardAuth,
     'proxy.cors.origins': proxy.cors.origins.length > 0,
     'proxy.workers': proxy.workers > 1,
-    'audit.sink redis': audit.sink === 'redis',
     'limits.defaults': limits.defaults !== undefined,
   }
   return Object.entries(asked)

@@ -139,6 +139,16 @@ describe('what this version does not have', () => {
   })
 })
 
+test('what is to go to Redis needs one', () => {
+  const settings = { audit: { sink: 'redis' }, revocations: { feed: 'redis' } } as const
+  expect(conflictsOf(settings)).toEqual([
+    'revocations.feed: redis needs redis.url',
+    'audit.sink: redis needs redis.url',
+  ])
+  const sealed = { keys: { encryptionKey: 'A'.repeat(43) } }
+  expect(conflictsOf({ ...settings, ...sealed, redis: { url: 'redis://localhost' } })).toEqual([])
+})
+
 test('all conflicts are told at once', () => {
   const conflicts = conflictsOf({
     issuer: { url: 'http://auth.example', listen: '0.0.0.0:1' },
