@@ -6,6 +6,8 @@ import { defineConfig } from 'vitest/config'
  */
 export default defineConfig({
   test: {
+    // Many tests wait for processes that they have started: more workers than the cores of a small machine.
+    maxWorkers: 3,
     projects: [
       {
         test: {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AppError } from '../../src/kernel/errors.ts'
 import { createRegistry } from '../../src/registry/create-registry.ts'
+import { REGISTRY } from '../../src/registry/kept-record.ts'
 import { newClientSchema, type NewClientRequest } from '../../src/registry/client.ts'
 import type { Page, Registry } from '../../src/registry/registry.ts'
 import { newTenantSchema, type NewTenantRequest } from '../../src/registry/tenant.ts'
@@ -239,9 +240,9 @@ export function describeRegistry(open: (clock: () => number) => Promise<OpenedSt
       const { clientId } = await keyClient()
       const slow: Store = {
         ...store,
-        commit: async (...args) => {
-          time.now += 2000
-          return store.commit(...args)
+        commit: async (collection, changes) => {
+          if (collection === REGISTRY) time.now += 2000
+          return store.commit(collection, changes)
         },
       }
       const before = (await revocations()).length

@@ -125,7 +125,7 @@ describe('tokens', () => {
   test('issue without a client says what to do', async () => {
     expect(await runCommand(['tokens', 'issue'], env)).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('hint: name a client'),
+      stderr: expect.stringContaining('name a client with --client-id'),
     })
   })
 })

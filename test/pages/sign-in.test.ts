@@ -114,6 +114,7 @@ describe.skipIf(chromiumPath === undefined)('in a browser', () => {
   test('the keyboard alone is enough', async () => {
     const { page, close } = await openPage(browser)
     await page.goto(people.authorization(clientId, { prompt: 'consent' }).url)
+    await page.locator('#username:focus').waitFor()
     await page.keyboard.type('sam')
     await page.keyboard.press('Tab')
     await page.keyboard.type(PASSWORD)
