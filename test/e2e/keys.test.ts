@@ -101,7 +101,10 @@ describe('keys compromise', () => {
   test('of a key that is not there is refused', async () => {
     for (const kid of ['no-such-key', '-7no-such-key', '--no-such-key']) {
       const { code, stderr } = await command('compromise', kid)
-      expect([code, stderr]).toEqual([1, 'error: There is no such key in the ring.\n'])
+      expect([code, stderr]).toEqual([
+        1,
+        'error: There is no such key in the ring.\nhint: see: keys list\n',
+      ])
     }
   })
 })
