@@ -2,7 +2,6 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { systemClock } from '../kernel/clock.ts'
 import { addAdminCommand, adminApiOf } from './admin-command.ts'
-import { makeBackup } from './make-backup.ts'
 import { writeFields, writeJson } from './output.ts'
 import { addPassphraseFlags, readNewPassphrase } from './passphrase.ts'
 import { settingsOf } from './settings-of.ts'
@@ -25,6 +24,7 @@ export function backupCommand(program: Command): void {
     const { config } = settingsOf(command)
     const passphrase = await readNewPassphrase(command)
     const api = await adminApiOf(command)
+    const { makeBackup } = await import('./make-backup.ts')
     const report = await makeBackup({ api, config, clock: systemClock, path, passphrase })
     if (report.key_files.length === 0) {
       process.stderr.write(

@@ -1,13 +1,7 @@
 import type { Command } from 'commander'
-import { systemClock } from '../kernel/clock.ts'
-import { createLog } from '../kernel/log.ts'
-import { adminKeyPathOf, ensureAdminClient, replaceAdminKey } from './admin-bootstrap.ts'
+import { adminKeyPathOf } from './admin-bootstrap.ts'
 import { writeJson } from './output.ts'
-import { keyMakerOf, openKeyHome } from './open-key-home.ts'
-import { openKeys } from './open-keys.ts'
-import { openRegistry } from './open-registry.ts'
 import { settingsOf } from './settings-of.ts'
-import { ensureTerminalClient } from './terminal-client.ts'
 
 export function initCommand(program: Command): void {
   program
@@ -23,19 +17,8 @@ export function initCommand(program: Command): void {
     .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- init')
     .action(async (options: { json?: true; replaceAdminKey?: true }, command: Command) => {
       const { config } = settingsOf(command)
-      const surroundings = { clock: systemClock, log: createLog('silent') }
-      const keyHome = await openKeyHome(config, surroundings)
-      const { registry, store, close } = await openRegistry(config, surroundings)
-      try {
-        const makeKey = keyMakerOf(config, keyHome)
-        await openKeys(config, store, { ...surroundings, makeKey })
-        await ensureAdminClient(config, { clients: registry.clients, log: surroundings.log })
-        await ensureTerminalClient(registry.clients, surroundings.log)
-        if (options.replaceAdminKey === true) await replaceAdminKey(config, registry.clients)
-      } finally {
-        await close()
-        await keyHome?.close()
-      }
+      const { initialise } = await import('./initialise.ts')
+      await initialise(config, { replacesAdminKey: options.replaceAdminKey === true })
       const adminKey = adminKeyPathOf(config)
       if (options.json === true) return writeJson({ admin_client_id: 'admin', admin_key: adminKey })
       process.stdout.write(`Ready to start. The operators' key is at ${adminKey}: keep it safe.\n`)

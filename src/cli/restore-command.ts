@@ -3,7 +3,6 @@ import { z } from 'zod'
 import { systemClock } from '../kernel/clock.ts'
 import { writeFields, writeJson } from './output.ts'
 import { addPassphraseFlags, readPassphrase } from './passphrase.ts'
-import { restoreBackup } from './restore-backup.ts'
 import { settingsOf } from './settings-of.ts'
 
 const optionsSchema = z.object({ json: z.boolean().default(false) }).loose()
@@ -25,6 +24,7 @@ export function restoreCommand(program: Command): void {
       const { json } = optionsSchema.parse(command.opts())
       const { config } = settingsOf(command)
       const passphrase = await readPassphrase(command)
+      const { restoreBackup } = await import('./restore-backup.ts')
       const report = await restoreBackup({ config, clock: systemClock, path, passphrase })
       const { key_files: fates, issuer, ...counts } = report
       for (const [name, fate] of Object.entries(fates)) {

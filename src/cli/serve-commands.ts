@@ -3,25 +3,29 @@ import { systemClock } from '../kernel/clock.ts'
 import type { Config } from '../config/schema.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import { createLog, type Log } from '../kernel/log.ts'
-import { startBundledOcr } from '../bundled-ocr/server.ts'
 import { CliError, EXIT } from './cli-error.ts'
-import { startIssuer, startProxy, type Running, type Surroundings } from './compose.ts'
-import { runDemo } from './demo.ts'
+import type { Running, Surroundings } from './compose.ts'
 import { createProgress } from './progress.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
-import { startAll } from './start.ts'
 
 type Starter = (loaded: LoadedConfig, surroundings: Surroundings) => Promise<Running>
 
+/** What serves is loaded only by the command that serves: it would triple the time that any other command takes to start. */
 export function serveCommands(program: Command): void {
   const start = program.command('start').description('serve everything in one process')
-  start.action((_options, command: Command) => serve(command, startAll))
+  start.action((_options, command: Command) =>
+    serve(command, async (...parts) => {
+      const { startAll } = await import('./start.ts')
+      return startAll(...parts)
+    }),
+  )
 
   program
     .command('issuer')
     .description('serve the token issuer alone')
     .action((_options, command: Command) =>
       serve(command, async ({ config }, around) => {
+        const { startIssuer } = await import('./compose.ts')
         const issuer = await startIssuer(config, around)
         process.stdout.write(whereabouts('issuer', config.issuer))
         return issuer
@@ -33,6 +37,7 @@ export function serveCommands(program: Command): void {
     .description('serve the verifying proxy alone')
     .action((_options, command: Command) =>
       serve(command, async ({ config }, around) => {
+        const { startProxy } = await import('./compose.ts')
         const proxy = await startProxy(config, around)
         process.stdout.write(whereabouts('proxy', config.proxy))
         return proxy
@@ -56,6 +61,7 @@ export function serveCommands(program: Command): void {
           )
         }
         const progress = createProgress(process.stderr)
+        const { startBundledOcr } = await import('../bundled-ocr/server.ts')
         const engine = await startBundledOcr({
           listen,
           log,
@@ -73,7 +79,10 @@ export function serveCommands(program: Command): void {
   program
     .command('demo')
     .description('show the whole story on free ports in a temporary folder, then stop')
-    .action(() => runDemo(process.stdout))
+    .action(async () => {
+      const { runDemo } = await import('./demo.ts')
+      await runDemo(process.stdout)
+    })
 }
 
 function whereabouts(role: string, { url, listen, opsListen }: Config['issuer' | 'proxy']): string {
