@@ -1,4 +1,4 @@
-import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DEVICE_CODE_GRANT } from '../../src/registry/client-metadata.ts'
@@ -14,6 +14,8 @@ import { startPeople, type People } from '../support/people.ts'
 import { startPerson, type Person } from '../support/person.ts'
 import { createPkce } from '../support/relying-party.ts'
 import type { StoreSettings } from '../support/store-settings.ts'
+
+const CLIENT_CREDENTIALS = { grant_type: 'client_credentials' }
 
 type Credentials = { headers?: Record<string, string>; fields?: Record<string, string> }
 type Method = {
@@ -150,17 +152,40 @@ export function describeAuthentication(openStore: () => Promise<StoreSettings>):
     '%s: a client gets a token for itself, and another for that',
     async (name) => {
       const client = await createClient(name, { client_credentials_refresh: true })
-      const tokens = await ask('/token', client, { grant_type: 'client_credentials' })
+      const tokens = await ask('/token', client, CLIENT_CREDENTIALS)
       expect(tokens).toMatchObject(granted)
       expect(await refresh(client, tokens)).toMatchObject(granted)
     },
   )
 
+  test('a client is what it is at the moment of the request, however often it was seen before', async () => {
+    const { clients, tenants } = people.gatehouse.registry
+    const tenantId = `tenant-${randomUUID()}`
+    const client = await createClient('client_secret_basic', { tenant_id: tenantId })
+    const request = async () => post('/token', await client.right(), CLIENT_CREDENTIALS)
+    const limits = async () => decodeJwt(String((await request())['access_token']))['limits']
+    expect(await limits()).toEqual({})
+    await clients.update(client.clientId, { limits: { rpm: 3 } })
+    expect(await limits()).toEqual({ client: { rpm: 3 } })
+    await tenants.update(tenantId, { limits: { tenant: { rpm: 9 } } })
+    expect(await limits()).toEqual({ client: { rpm: 3 }, tenant: { rpm: 9 } })
+    await clients.disable(client.clientId)
+    expect(await request()).toMatchObject({ status: 401, error: 'invalid_client' })
+    await clients.enable(client.clientId)
+    await tenants.suspend(tenantId)
+    expect(await request()).toMatchObject({ status: 401, error: 'invalid_client' })
+    await tenants.resume(tenantId)
+    await clients.update(client.clientId, { limits: null })
+    expect(await limits()).toEqual({ tenant: { rpm: 9 } })
+    await clients.delete(client.clientId)
+    expect(await request()).toMatchObject({ status: 401, error: 'invalid_client' })
+  })
+
   test('a public client cannot have the grant of client credentials', async () => {
     const made = createClient('none', { grant_types: ['client_credentials'] })
     await expect(made).rejects.toThrow('without credentials')
     const app = await createApp('none')
-    const refused = await ask('/token', app, { grant_type: 'client_credentials' })
+    const refused = await ask('/token', app, CLIENT_CREDENTIALS)
     expect(refused).toMatchObject({ status: 400, error: 'unauthorized_client' })
   })
 }
