@@ -19,6 +19,7 @@ import { createFormTokens } from './form-tokens.ts'
 import { serveInteractions } from './interactions.ts'
 import { answerBrowsers } from './answer-browsers.ts'
 import { refuseUnrecordableTokens } from './recordable-requests.ts'
+import { redirectPostedRequests } from './posted-requests.ts'
 import { endpointOf, isPagePath, PAGE_ENDPOINTS } from './page-routes.ts'
 import { serveStylesheet, STYLESHEET_PATH } from './pages/stylesheet.ts'
 
@@ -71,6 +72,7 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   app.use(serveOwnRoutes(options.ownRoutes))
   app.use(refuseUnknownEndpoints)
   app.use(answerBrowsers(issuer, log))
+  app.use(redirectPostedRequests)
   app.use(serveStylesheet)
   app.use(serveJwks(options))
   app.use(refuseUnrecordableTokens(options))

@@ -4,22 +4,24 @@ import { AppError } from '../kernel/errors.ts'
 /** A username and a password of the longest kind, percent-encoded, fit twice. */
 const MAX_FORM_BYTES = 16_384
 
-/**
- * The fields of a submitted form. AppError `unsupported_media_type`, `content_too_large`, or `malformed_request` when it
- * breaks off or a field is there twice.
- */
+/** The fields of a submitted form, of which none may be there twice: AppError `malformed_request`, and as below. */
 export async function readForm(req: IncomingMessage): Promise<Record<string, string>> {
+  const fields = await readFormFields(req)
+  if (new Set(fields.keys()).size !== fields.size) {
+    throw new AppError('malformed_request', 'A field is there twice.')
+  }
+  return Object.fromEntries(fields)
+}
+
+/** AppError `unsupported_media_type`, `content_too_large`, or `malformed_request` when the form breaks off. */
+export async function readFormFields(req: IncomingMessage): Promise<URLSearchParams> {
   const [mediaType = ''] = (req.headers['content-type'] ?? '').split(';')
   if (mediaType.trim().toLowerCase() !== 'application/x-www-form-urlencoded') {
     throw new AppError('unsupported_media_type', 'Send the form as the page does.', {
       headers: { connection: 'close' },
     })
   }
-  const fields = new URLSearchParams(await readText(req))
-  if (new Set(fields.keys()).size !== fields.size) {
-    throw new AppError('malformed_request', 'A field is there twice.')
-  }
-  return Object.fromEntries(fields)
+  return new URLSearchParams(await readText(req))
 }
 
 async function readText(req: IncomingMessage): Promise<string> {

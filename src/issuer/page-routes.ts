@@ -1,11 +1,11 @@
 /** Where people's browsers go, and by which methods. */
 export const PAGE_ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
-  '/auth': ['GET'],
+  '/auth': ['GET', 'POST'],
   '/auth/:uid': ['GET'],
   '/interaction/:uid': ['GET', 'POST'],
   '/device': ['GET', 'POST'],
   '/device/:uid': ['GET'],
-  '/session/end': ['GET'],
+  '/session/end': ['GET', 'POST'],
   '/session/end/confirm': ['POST'],
   '/session/end/success': ['GET'],
 }

@@ -82,6 +82,7 @@ const AUTHORIZATION = {
 }
 const ENDPOINTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   'GET /auth': AUTHORIZATION,
+  'POST /auth': AUTHORIZATION,
   'POST /request': AUTHORIZATION,
   'POST /device/auth': AUTHORIZATION,
   'POST /token/introspection': {
@@ -114,6 +115,7 @@ const ENDPOINTS: Readonly<Record<string, Readonly<Record<string, readonly string
 /** How the endpoints answer what is in order; 200 unless said. */
 const GOOD: Readonly<Record<string, number>> = {
   'GET /auth': 303,
+  'POST /auth': 303,
   'POST /request': 201,
   'POST /session/end/confirm': 303,
 }

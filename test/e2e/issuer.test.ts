@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify, type JWK } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { NewClientRequest } from '../../src/registry/client.ts'
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.ts'
@@ -309,6 +309,15 @@ describe('the JWKS', () => {
     expect(keys).toHaveLength(2)
     for (const key of keys)
       expect(Object.keys(key).sort()).toEqual(['alg', 'e', 'kid', 'kty', 'n', 'use'])
+  })
+
+  test('has RSA keys of 2048 bits or more, each under a kid of its own and for one algorithm', async () => {
+    const { keys } = (await (await fetch(`${issuer}/jwks`)).json()) as { keys: JWK[] }
+    expect(new Set(keys.map(({ kid }) => kid)).size).toBe(keys.length)
+    for (const { kty, alg, use, n = '' } of keys) {
+      expect({ kty, alg, use }).toEqual({ kty: 'RSA', alg: 'RS256', use: 'sig' })
+      expect(Buffer.from(n, 'base64url').length * 8).toBeGreaterThanOrEqual(2048)
+    }
   })
 
   test('begins with the key that signs', async () => {

@@ -201,6 +201,22 @@ describe.skipIf(chromiumPath === undefined)('in a browser', () => {
       await close()
     })
 
+    test('is also asked for by a form of another site, as signing in is', async () => {
+      const { page, close } = await openPage(browser)
+      const { url, verifier } = people.authorization(clientId)
+      await postFromElsewhere(page, url)
+      await signIn(page, 'mei')
+      const code = (await answerOf(page)).get('code') ?? ''
+      const { id_token = '' } = await people.redeem(clientId, code, verifier)
+      await postFromElsewhere(page, people.authorization(clientId).url)
+      expect((await answerOf(page)).get('code'), 'the session is seen').not.toBeNull()
+      const query = new URLSearchParams({ id_token_hint: id_token })
+      await postFromElsewhere(page, `${people.issuer}/session/end?${query.toString()}`)
+      await page.getByRole('button', { name: 'Sign out' }).click()
+      await page.getByRole('heading', { name: 'Signed out' }).waitFor()
+      await close()
+    })
+
     test('is a question that can be answered with no', async () => {
       const { page, close } = await openPage(browser)
       await page.goto(people.authorization(clientId).url)
@@ -240,3 +256,14 @@ async function expectText(page: Page, ...texts: string[]): Promise<void> {
 }
 
 const focused = (page: Page) => page.locator(':focus').innerText()
+
+/** As a client's page does it that posts what others put into the address. */
+async function postFromElsewhere(page: Page, address: string): Promise<void> {
+  const { origin, pathname, searchParams } = new URL(address)
+  const fields = [...searchParams].map(([name, value]) => `<input name="${name}" value="${value}">`)
+  await page.goto('about:blank')
+  await page.setContent(
+    `<form method="post" action="${origin}${pathname}">${fields.join('')}<button>Go</button></form>`,
+  )
+  await page.getByRole('button', { name: 'Go' }).click()
+}
