@@ -20,13 +20,15 @@ type ReadPart = (store: Store, query: PageQuery) => Promise<Page<BackupEntry>>
 /**
  * In this order, which is what makes a backup consistent although others write meanwhile. Members come before their
  * tenants: whoever is in it has a tenant that is in it, or one that was deleted meanwhile. Tombstones come after all that
- * they can speak of, and revocations last, as they are written before what they belong to.
+ * they can speak of, those of tenants first: where one is there, so are those of its clients, which went before it.
+ * Revocations come last, as they are written before what they belong to.
  */
 const PARTS: readonly ReadPart[] = [
   readClients,
   readUsers,
   readTenants,
-  readTombstones,
+  (store, query) => readTombstones('tenant', store, query),
+  (store, query) => readTombstones('client', store, query),
   readUses,
   readRevocations,
 ]
@@ -80,14 +82,19 @@ function readTenants(store: Store, query: PageQuery): Promise<Page<BackupEntry>>
   }))
 }
 
-const goneIdSchema = z.tuple([z.enum(['tenant', 'client']), identifierSchema])
 const tombstoneSchema = z.object({ deleted_at: epochSecondsSchema })
 
-function readTombstones(store: Store, query: PageQuery): Promise<Page<BackupEntry>> {
-  return listPage(store, { ...query, prefix: 'gone/' }, async ({ rest, value }) => {
-    const [of, id] = goneIdSchema.parse(rest.split('/'))
-    return { kind: 'gone', of, id, ...tombstoneSchema.parse(value) }
-  })
+function readTombstones(
+  of: 'tenant' | 'client',
+  store: Store,
+  query: PageQuery,
+): Promise<Page<BackupEntry>> {
+  return listPage(store, { ...query, prefix: `gone/${of}/` }, async ({ rest, value }) => ({
+    kind: 'gone',
+    of,
+    id: identifierSchema.parse(rest),
+    ...tombstoneSchema.parse(value),
+  }))
 }
 
 function readUses(store: Store, query: PageQuery): Promise<Page<BackupEntry>> {
