@@ -1,8 +1,7 @@
-import { LRUCache } from 'lru-cache'
 import type Provider from 'oidc-provider'
 import type { Client, errors, KoaContextWithOIDC } from 'oidc-provider'
 import { AppError } from '../kernel/errors.ts'
-import type { Clients, IssuableClient } from '../registry/registry.ts'
+import type { Clients } from '../registry/registry.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 
 /**
@@ -27,36 +26,13 @@ export function authenticateByRegistry(
     },
   })
 
-  const find = rememberBuiltClients(provider.Client.find.bind(provider.Client), clients)
+  const find = provider.Client.find.bind(provider.Client)
   provider.Client.find = async (clientId: string) => {
     const client = await find(clientId).catch((error: unknown) =>
       refuse(error, Provider.ctx, errors),
     )
     const credentials = client === undefined ? secretSent(Provider.ctx) : undefined
     if (credentials !== undefined) await verify(clientId, credentials)
-    return client
-  }
-}
-
-type FindClient = (clientId: string) => Promise<Client | undefined>
-
-const MAX_BUILT = 10_000
-
-/**
- * Spares the hash of the whole metadata by which oidc-provider recognises a client: the registry gives the very same
- * objects again until one of them has changed.
- */
-function rememberBuiltClients(build: FindClient, clients: Clients): FindClient {
-  const built = new LRUCache<string, { from: IssuableClient; client: Client }>({ max: MAX_BUILT })
-  return async function findClient(clientId) {
-    const issuable = await clients.findIssuable(clientId)
-    if (issuable === undefined) return undefined
-    const known = built.get(clientId)
-    const isSame = known?.from.client === issuable.client && known.from.tenant === issuable.tenant
-    if (known !== undefined && isSame) return known.client
-    const client = await build(clientId)
-    // When it was changed in between, what was read before it is never given again.
-    if (client !== undefined) built.set(clientId, { from: issuable, client })
     return client
   }
 }
