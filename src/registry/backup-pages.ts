@@ -3,14 +3,14 @@ import { AppError } from '../kernel/errors.ts'
 import { REVOCATIONS, revocationSchema } from '../revocations/revocation.ts'
 import type { Store } from '../store/store.ts'
 import type { BackupEntry } from './backup-entry.ts'
-import { CLIENT_PREFIX } from './client-keeping.ts'
+import { CLIENT_PREFIX, clientTombstoneOf } from './client-keeping.ts'
 import { clientRecordSchema } from './client.ts'
 import { epochSecondsSchema, identifierSchema } from './identifier.ts'
 import { REGISTRY } from './kept-record.ts'
 import { listPage } from './pages.ts'
 import type { Page, PageQuery } from './registry.ts'
 import { USED_PREFIX, useSchema } from './secret-uses.ts'
-import { TENANT_PREFIX } from './tenant-keeping.ts'
+import { TENANT_PREFIX, tenantTombstoneOf } from './tenant-keeping.ts'
 import { tenantRecordSchema } from './tenant.ts'
 import { USER_LIST_PREFIX, listedUserSchema, userKeyOf, userListOf } from './user-keeping.ts'
 import { userRecordSchema } from './user.ts'
@@ -27,8 +27,8 @@ const PARTS: readonly ReadPart[] = [
   readClients,
   readUsers,
   readTenants,
-  (store, query) => readTombstones('tenant', store, query),
-  (store, query) => readTombstones('client', store, query),
+  readTombstones('tenant', tenantTombstoneOf('')),
+  readTombstones('client', clientTombstoneOf('')),
   readUses,
   readRevocations,
 ]
@@ -84,17 +84,14 @@ function readTenants(store: Store, query: PageQuery): Promise<Page<BackupEntry>>
 
 const tombstoneSchema = z.object({ deleted_at: epochSecondsSchema })
 
-function readTombstones(
-  of: 'tenant' | 'client',
-  store: Store,
-  query: PageQuery,
-): Promise<Page<BackupEntry>> {
-  return listPage(store, { ...query, prefix: `gone/${of}/` }, async ({ rest, value }) => ({
-    kind: 'gone',
-    of,
-    id: identifierSchema.parse(rest),
-    ...tombstoneSchema.parse(value),
-  }))
+function readTombstones(of: 'tenant' | 'client', prefix: string): ReadPart {
+  return (store, query) =>
+    listPage(store, { ...query, prefix }, async ({ rest, value }) => ({
+      kind: 'gone',
+      of,
+      id: identifierSchema.parse(rest),
+      ...tombstoneSchema.parse(value),
+    }))
 }
 
 function readUses(store: Store, query: PageQuery): Promise<Page<BackupEntry>> {
