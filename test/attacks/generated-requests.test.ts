@@ -80,6 +80,13 @@ const AUTHORIZATION = {
   web_message_uri: ['https://evil.example/'],
   registration: ['{}'],
 }
+const SIGN_OUT = {
+  client_id: ['the-app'],
+  post_logout_redirect_uri: [SIGNED_OUT, 'https://evil.example/', '//evil.example'],
+  id_token_hint: ['eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ0aGUtYXBwIn0.AA', 'x'],
+  state: ['m4rk<script>"\''],
+  logout_hint: ['m4rk<script>"\''],
+}
 const ENDPOINTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   'GET /auth': AUTHORIZATION,
   'POST /auth': AUTHORIZATION,
@@ -95,13 +102,8 @@ const ENDPOINTS: Readonly<Record<string, Readonly<Record<string, readonly string
     token: ['eyJhbGciOiJSUzI1NiJ9.e30.AA', 'x'],
     token_type_hint: ['access_token', 'refresh_token', 'x'],
   },
-  'GET /session/end': {
-    client_id: ['the-app'],
-    post_logout_redirect_uri: [SIGNED_OUT, 'https://evil.example/', '//evil.example'],
-    id_token_hint: ['eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ0aGUtYXBwIn0.AA', 'x'],
-    state: ['m4rk<script>"\''],
-    logout_hint: ['m4rk<script>"\''],
-  },
+  'GET /session/end': SIGN_OUT,
+  'POST /session/end': SIGN_OUT,
   'POST /session/end/confirm': { xsrf: ['XSRF'], logout: ['yes', 'm4rk<script>"\''] },
   'GET /device': { user_code: ['USER_CODE', 'm4rk<script>"\''] },
   'POST /device': {
@@ -117,6 +119,7 @@ const GOOD: Readonly<Record<string, number>> = {
   'GET /auth': 303,
   'POST /auth': 303,
   'POST /request': 201,
+  'POST /session/end': 303,
   'POST /session/end/confirm': 303,
 }
 
