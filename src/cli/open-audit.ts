@@ -9,7 +9,7 @@ import { createStdoutSink } from '../audit/stdout-sink.ts'
 import { createAuditTrail, type AuditTrail } from '../audit/trail.ts'
 import type { Config } from '../config/schema.ts'
 import type { Store } from '../store/store.ts'
-import type { Surroundings } from './compose.ts'
+import type { Surroundings } from './running.ts'
 import { openStore } from './open-registry.ts'
 
 export const auditFolderOf = ({ dataDir }: Pick<Config, 'dataDir'>): string =>

@@ -13,7 +13,7 @@ import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
 import type { Store } from '../store/store.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
-import type { Surroundings } from './compose.ts'
+import type { Surroundings } from './running.ts'
 import { issuerSenderCheck } from './issuer-senders.ts'
 import { blockListOf } from './listener.ts'
 

@@ -4,7 +4,7 @@ import { ConfigError } from '../kernel/errors.ts'
 import { signClientAssertion } from '../keys/client-assertion.ts'
 import { loadClientKey, type ClientKey } from '../keys/client-key-file.ts'
 import { createClientTokenSource, type ClientTokenSource } from '../tokens/client-token.ts'
-import type { Surroundings } from './compose.ts'
+import type { Surroundings } from './running.ts'
 
 /** Who the proxy is at the issuer. */
 export type ProxyClient = { clientId: string; key: ClientKey }

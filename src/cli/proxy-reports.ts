@@ -8,7 +8,7 @@ import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import type { Store } from '../store/store.ts'
 import type { ClientTokenSource } from '../tokens/client-token.ts'
 import type { RemoteJwks } from '../tokens/remote-jwks.ts'
-import type { Surroundings } from './compose.ts'
+import type { Surroundings } from './running.ts'
 import { ownVersion } from './own-version.ts'
 
 export type ReportSources = {

@@ -12,7 +12,7 @@ import {
 } from '../revocations/revocation-guard.ts'
 import type { Store } from '../store/store.ts'
 import type { ClientTokenSource } from '../tokens/client-token.ts'
-import type { Surroundings } from './compose.ts'
+import type { Surroundings } from './running.ts'
 import { openStore } from './open-registry.ts'
 
 export type ProxyRevocations = {

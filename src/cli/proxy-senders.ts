@@ -6,7 +6,7 @@ import { createDpopNonces } from '../tokens/dpop-nonces.ts'
 import { createDpopVerifier } from '../tokens/dpop-proof.ts'
 import { createReplayMemory } from '../tokens/replay-memory.ts'
 import { createSenderCheck, type SenderCheck } from '../tokens/sender.ts'
-import type { Surroundings } from './compose.ts'
+import type { Surroundings } from './running.ts'
 import { openStore } from './open-registry.ts'
 
 export type ProxySenders = { requireRightSender: SenderCheck; close: () => Promise<void> }

@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import { createLog, type Log } from '../kernel/log.ts'
 import { CliError, EXIT } from './cli-error.ts'
-import type { Running, Surroundings } from './compose.ts'
+import type { Running, Surroundings } from './running.ts'
 import { createProgress } from './progress.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
 
@@ -25,7 +25,7 @@ export function serveCommands(program: Command): void {
     .description('serve the token issuer alone')
     .action((_options, command: Command) =>
       serve(command, async ({ config }, around) => {
-        const { startIssuer } = await import('./compose.ts')
+        const { startIssuer } = await import('./start-issuer.ts')
         const issuer = await startIssuer(config, around)
         process.stdout.write(whereabouts('issuer', config.issuer))
         return issuer
@@ -37,7 +37,7 @@ export function serveCommands(program: Command): void {
     .description('serve the verifying proxy alone')
     .action((_options, command: Command) =>
       serve(command, async ({ config }, around) => {
-        const { startProxy } = await import('./compose.ts')
+        const { startProxy } = await import('./start-proxy.ts')
         const proxy = await startProxy(config, around)
         process.stdout.write(whereabouts('proxy', config.proxy))
         return proxy

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startProxy } from '../../src/cli/compose.ts'
+import { startProxy } from '../../src/cli/start-proxy.ts'
 import type { Config } from '../../src/config/schema.ts'
 import type { Clock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'

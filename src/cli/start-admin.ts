@@ -1,0 +1,52 @@
+import type { AuditTrail } from '../audit/trail.ts'
+import { createAdminApp } from '../admin/app.ts'
+import type { Config } from '../config/schema.ts'
+import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
+import type { RingSource } from '../keys/ring-source.ts'
+import type { SigningKeys } from '../keys/signing-keys.ts'
+import type { LiveRevocations } from '../revocations/live-revocations.ts'
+import { createRevocationGuard } from '../revocations/revocation-guard.ts'
+import { auditArchiveOf } from './open-audit.ts'
+import { blockListOf, listenerOf } from './listener.ts'
+import type { OpenRegistry } from './open-registry.ts'
+import type { Surroundings } from './running.ts'
+import { resourcesOf } from './token-resources.ts'
+
+type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {
+  ring: RingSource
+  revocations: LiveRevocations
+  signingKeys: SigningKeys
+  audit: AuditTrail
+}
+
+/** The operators' API, in the process of the issuer: it works on the same registry. */
+export async function startAdmin(
+  config: Config,
+  { registry, store, ring, revocations, signingKeys, audit }: AdminParts,
+  { log, clock }: Surroundings,
+): Promise<HttpServer> {
+  const { issuer, trustedProxies } = config
+  const listener = listenerOf(config, 'admin')
+  const callback = createAdminApp({
+    issuer: issuer.url,
+    registry,
+    store,
+    ring: ring.current,
+    signingKeys,
+    audit,
+    archive: auditArchiveOf(config, store),
+    revocations: createRevocationGuard(revocations, { ...config.revocations, log }),
+    scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
+    clock,
+    log,
+    trustedProxies: blockListOf(trustedProxies),
+    isSecure: listener.tls !== undefined || listener.terminators !== undefined,
+  }).callback()
+  return startHttpServer({
+    name: 'admin.listen',
+    handle: (req, res) => void callback(req, res),
+    log,
+    requestTimeoutSeconds: 30,
+    ...listener,
+  })
+}

@@ -1,0 +1,130 @@
+import { watchAudit } from '../audit/metrics.ts'
+import type { Config } from '../config/schema.ts'
+import { startHttpServer } from '../kernel/http-server.ts'
+import { parseListenAddress } from '../kernel/listen-address.ts'
+import { createMetricsRegistry } from '../kernel/metrics.ts'
+import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import { createAuthenticator } from '../proxy/authenticate.ts'
+import { createProxyMetrics } from '../proxy/metrics.ts'
+import { createProxy } from '../proxy/proxy.ts'
+import { createUpstreams } from '../proxy/upstreams.ts'
+import { onRevokedKey } from '../revocations/revoked-keys.ts'
+import { keepJwks } from '../tokens/kept-jwks.ts'
+import { createRemoteJwks } from '../tokens/remote-jwks.ts'
+import { createTokenVerifier } from '../tokens/verify.ts'
+import { openAudit } from './open-audit.ts'
+import { blockListOf, listenerOf } from './listener.ts'
+import { openProxyCache } from './proxy-cache.ts'
+import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
+import { reportAsVerifier } from './proxy-reports.ts'
+import { openProxyRevocations, type InProcessIssuer } from './proxy-revocations.ts'
+import { openProxySenders } from './proxy-senders.ts'
+import { runningOf, type Running, type Surroundings } from './running.ts'
+
+/** `inProcess` is the issuer, where it is in the same process. */
+export async function startProxy(
+  config: Config,
+  { log, clock }: Surroundings,
+  inProcess?: InProcessIssuer,
+): Promise<Running> {
+  const { issuer, proxy } = config
+  const client = await loadProxyClient(config)
+  const tokens = client && proxyTokensOf(client, config, { clock })
+  // With the issuer in the same process there is nothing to outlive.
+  const cache = inProcess === undefined ? await openProxyCache(config, client, log) : undefined
+  const revocations = await openProxyRevocations(
+    config,
+    { log, clock },
+    { inProcess, tokens, file: cache?.revocations },
+  )
+  const registry = createMetricsRegistry()
+  const jwks = createRemoteJwks({
+    issuer: issuer.url,
+    jwksUrl: proxy.jwksUrl,
+    cooldownSeconds: proxy.jwks.cooldownSeconds,
+    maxStaleSeconds: proxy.jwks.maxStaleSeconds,
+    reliableSinceMs: () => revocations.live?.missedUntilMs() ?? -Infinity,
+    clock,
+    log,
+  })
+  const verify = createTokenVerifier(
+    jwks,
+    {
+      issuer: issuer.url,
+      audience: proxy.url,
+      clockSkewSeconds: proxy.clockSkewSeconds,
+      senderConstrained: 'checked_by_caller',
+    },
+    clock,
+  )
+  const senders = await openProxySenders(config, { log, clock })
+  const keptJwks = cache && (await keepJwks(cache.jwks, jwks, { log, clock }))
+  if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
+  const audit = await openAudit(config, 'proxy', { log, clock })
+  watchAudit(registry, audit)
+  const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
+  const handle = createProxy({
+    url: proxy.url,
+    issuer: issuer.url,
+    routes: proxy.routes.map(({ method, path, scopes }) => ({ method, path, scopes })),
+    maxBodyBytes: proxy.maxBodyBytes,
+    idleTimeoutSeconds: proxy.idleTimeoutSeconds,
+    upstreamApiKey: proxy.upstreamApiKey,
+    authenticate: createAuthenticator({
+      verify,
+      requireRightSender: senders.requireRightSender,
+      keys: jwks,
+      clock,
+    }),
+    trustedProxies: blockListOf(config.trustedProxies),
+    revocations: revocations.guard,
+    upstreams,
+    metrics: createProxyMetrics(registry, { jwks, upstreams, revocations: revocations.guard }),
+    audit,
+    log,
+  })
+  const server = await startHttpServer({
+    name: 'proxy.listen',
+    handle,
+    log,
+    sendsContinue: 'handler',
+    ...listenerOf(config, 'proxy'),
+  })
+  const ops = await startOpsServer({
+    name: 'proxy.opsListen',
+    listen: parseListenAddress(proxy.opsListen),
+    registry,
+    readiness: {
+      keys: (): CheckResult =>
+        jwks.isUsable()
+          ? { status: 'ok' }
+          : { status: 'unavailable', detail: 'no signing keys yet' },
+      revocations: revocations.guard.readiness,
+      audit: audit.readiness,
+    },
+    log,
+  })
+  const reports = reportAsVerifier(
+    config,
+    { log, clock },
+    { jwks, live: revocations.live, store: revocations.store, tokens },
+  )
+  jwks.refreshIfDue()
+  const refresh = setInterval(() => {
+    jwks.refreshIfDue()
+    revocations.guard.watch()
+  }, 1000)
+  const running = runningOf([server, ops])
+  return {
+    async close(drainSeconds) {
+      clearInterval(refresh)
+      reports.stop()
+      await running.close(drainSeconds)
+      await upstreams.close()
+      await audit.close()
+      await revocations.close()
+      await keptJwks?.close()
+      await senders.close()
+    },
+  }
+}
