@@ -31,11 +31,15 @@ function unsafeListeners({ issuer, admin, proxy, trustedProxies }: Config): stri
     .map(([name]) => `${name}.listen: off loopback it needs ${name}.tls or trustedProxies`)
 }
 
-/** One request, one rule; and the proxy's own document is nobody else's. */
+/** What the proxy answers itself, today or some day. */
+const RESERVED_PATH = /^\/(?:\.well-known\/oauth-protected-resource$|_gatehouse(?:\/|$))/
+
+/** One request, one rule; and what the proxy answers itself is no route of anybody else. */
 function ambiguousRoutes({ proxy }: Config): string[] {
-  const names = proxy.routes.map(({ method, path }) => `${method} ${path}`)
+  const nameOf = ({ method, path }: Config['proxy']['routes'][number]) => `${method} ${path}`
+  const names = proxy.routes.map(nameOf)
   const repeated = names.filter((name, i) => names.indexOf(name) !== i)
-  const reserved = names.filter((name) => name.endsWith(' /.well-known/oauth-protected-resource'))
+  const reserved = proxy.routes.filter(({ path }) => RESERVED_PATH.test(path)).map(nameOf)
   return [
     ...repeated.map((name) => `proxy.routes: ${name} is there twice`),
     ...reserved.map((name) => `proxy.routes: ${name} is answered by the proxy itself`),

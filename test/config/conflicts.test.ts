@@ -168,9 +168,14 @@ test('a route that is there twice, or that is the proxy’s own, is refused: whi
     { method: 'GET', path: '/x', public: true },
     { method: 'GET', path: '/x', scopes: ['ocr_api_access'] },
     { method: 'GET', path: '/.well-known/oauth-protected-resource', public: true },
+    { method: 'GET', path: '/_gatehouse/usage', public: true },
+    { method: 'GET', path: '/_gatehouse', public: true },
+    { method: 'GET', path: '/_gatehouse-like', public: true },
   ])
   expect(loadConfig({ env: {}, set: [`proxy.routes=${routes}`] }).problems).toEqual([
     'proxy.routes: GET /x is there twice',
     'proxy.routes: GET /.well-known/oauth-protected-resource is answered by the proxy itself',
+    'proxy.routes: GET /_gatehouse/usage is answered by the proxy itself',
+    'proxy.routes: GET /_gatehouse is answered by the proxy itself',
   ])
 })
