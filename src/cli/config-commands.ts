@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { configJsonSchema, listSettings } from '../config/settings.ts'
+import { configJsonSchema, listSettings, valueOf } from '../config/settings.ts'
 import { listenerOf } from './listener.ts'
 import { settingsOf } from './settings-of.ts'
 
@@ -14,6 +14,7 @@ export function configCommands(program: Command): void {
     .action((options: { json?: true }, command: Command) => {
       const { config, warnings } = settingsOf(command)
       listenerOf(config, 'issuer')
+      listenerOf(config, 'admin')
       listenerOf(config, 'proxy')
       for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
       const answer = JSON.stringify({ status: 'ok', warnings })
@@ -28,7 +29,7 @@ export function configCommands(program: Command): void {
     .action((options: { json?: true }, command: Command) => {
       const { config, given } = settingsOf(command)
       const rows = listSettings().map(({ path, isSecret }) => {
-        const value = valueAt(config, path)
+        const value = valueOf(config, path)
         return {
           path,
           value: isSecret && value !== undefined ? '(secret)' : value,
@@ -58,11 +59,3 @@ export function configCommands(program: Command): void {
 }
 
 const example = (command: string) => `\nExample:\n  npm run -s gatehouse -- ${command}`
-
-function valueAt(tree: unknown, path: string): unknown {
-  return path.split('.').reduce<unknown>((node, key) => {
-    return typeof node === 'object' && node !== null
-      ? Object.entries(node).find(([name]) => name === key)?.[1]
-      : undefined
-  }, tree)
-}

@@ -4,7 +4,7 @@ import { BlockList, isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
-import type { HttpServerOptions } from '../kernel/http-server.ts'
+import type { HttpServer, HttpServerOptions } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 
 type Role = 'issuer' | 'admin' | 'proxy'
@@ -26,6 +26,14 @@ export function listenerOf(config: Config, role: Role): Listener {
   return isLoopbackHost(listen.host)
     ? { listen }
     : { listen, terminators: blockListOf(config.trustedProxies) }
+}
+
+/** Reads the certificate of a role anew, and gives what shows it from then on. A ConfigError as above. */
+export function prepareCertificate(config: Config, role: Role, server: HttpServer): () => void {
+  const { tls } = listenerOf(config, role)
+  return () => {
+    if (tls !== undefined) server.renewCertificate({ cert: tls.cert, key: tls.key })
+  }
 }
 
 /** The authorities of client certificates, in PEM. A ConfigError when there is none in the file. */

@@ -6,6 +6,8 @@ import { createLog, type Log } from '../kernel/log.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import type { Running, Surroundings } from './running.ts'
 import { createProgress } from './progress.ts'
+import { createReload } from './reload.ts'
+import { untilStopped } from './signals.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
 
 type Starter = (loaded: LoadedConfig, surroundings: Surroundings) => Promise<Running>
@@ -89,29 +91,19 @@ function whereabouts(role: string, { url, listen, opsListen }: Config['issuer' |
   return `The ${role} of ${url} listens on ${listen}, for operators on ${opsListen}.\n`
 }
 
-/** Runs until SIGTERM or SIGINT, then lets running requests finish; a second signal ends it at once. */
+/** Runs until SIGTERM or SIGINT, reloading at SIGHUP, then lets running requests finish; a second signal ends it at once. */
 async function serve(command: Command, start: Starter): Promise<void> {
   const loaded = settingsOf(command)
   const log = createLog(loaded.config.log.level)
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
   reportBugs(log)
   const running = await start(loaded, { log, clock: systemClock })
-  await firstSignal()
+  const read = () => settingsOf(command)
+  await untilStopped(createReload({ started: loaded.config, read, running, log }))
   log.info({ event: 'stopping' }, 'draining')
   await running.close(loaded.config.proxy.drainSeconds)
   await log.flush()
   process.exit(0)
-}
-
-function firstSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        process.once(signal, () => process.exit(128 + (signal === 'SIGINT' ? 2 : 15)))
-        resolve()
-      })
-    }
-  })
 }
 
 /** A promise that nobody awaited must not take everybody's requests down with it; an exception leaves no choice. */

@@ -27,7 +27,7 @@ import { ensureAdminClient } from './admin-bootstrap.ts'
 import { ensureTerminalClient } from './terminal-client.ts'
 import { openAudit } from './open-audit.ts'
 import { watchStore } from './watch-store.ts'
-import { blockListOf, clientCaOf, listenerOf } from './listener.ts'
+import { blockListOf, clientCaOf, listenerOf, prepareCertificate } from './listener.ts'
 import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
@@ -182,6 +182,14 @@ export async function startIssuer(
     registry,
     revocations,
     store,
+    prepareReload(next) {
+      const renewOwn = prepareCertificate(next, 'issuer', server)
+      const renewAdmins = prepareCertificate(next, 'admin', admin)
+      return () => {
+        renewOwn()
+        renewAdmins()
+      }
+    },
     async close(drainSeconds) {
       own.close()
       await running.close(drainSeconds)

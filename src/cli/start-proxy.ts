@@ -6,14 +6,14 @@ import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
-import { createProxy } from '../proxy/proxy.ts'
+import { createProxy, type Routing } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
 import { onRevokedKey } from '../revocations/revoked-keys.ts'
 import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { openAudit } from './open-audit.ts'
-import { blockListOf, listenerOf } from './listener.ts'
+import { blockListOf, listenerOf, prepareCertificate } from './listener.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
 import { reportAsVerifier } from './proxy-reports.ts'
@@ -63,11 +63,10 @@ export async function startProxy(
   const audit = await openAudit(config, 'proxy', { log, clock })
   watchAudit(registry, audit)
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
-  const handle = createProxy({
+  const verifying = createProxy({
     url: proxy.url,
     issuer: issuer.url,
-    routes: proxy.routes.map(({ method, path, scopes }) => ({ method, path, scopes })),
-    maxBodyBytes: proxy.maxBodyBytes,
+    ...routingOf(config),
     idleTimeoutSeconds: proxy.idleTimeoutSeconds,
     upstreamApiKey: proxy.upstreamApiKey,
     authenticate: createAuthenticator({
@@ -85,7 +84,7 @@ export async function startProxy(
   })
   const server = await startHttpServer({
     name: 'proxy.listen',
-    handle,
+    handle: verifying.handle,
     log,
     sendsContinue: 'handler',
     ...listenerOf(config, 'proxy'),
@@ -116,6 +115,13 @@ export async function startProxy(
   }, 1000)
   const running = runningOf([server, ops])
   return {
+    prepareReload(next) {
+      const renewCertificate = prepareCertificate(next, 'proxy', server)
+      return () => {
+        renewCertificate()
+        verifying.setRouting(routingOf(next))
+      }
+    },
     async close(drainSeconds) {
       clearInterval(refresh)
       reports.stop()
@@ -128,3 +134,8 @@ export async function startProxy(
     },
   }
 }
+
+const routingOf = ({ proxy }: Config): Routing => ({
+  routes: proxy.routes.map(({ method, path, scopes }) => ({ method, path, scopes })),
+  maxBodyBytes: proxy.maxBodyBytes,
+})

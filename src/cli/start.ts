@@ -24,6 +24,10 @@ export async function startAll(loaded: LoadedConfig, surroundings: Surroundings)
   const model = await findModel(loaded, surroundings)
   process.stdout.write(introduction(loaded, model.description, hasDemoClient))
   return {
+    prepareReload(next) {
+      const takes = [issuer.prepareReload?.(next), proxy.prepareReload?.(next)]
+      return () => takes.forEach((take) => take?.())
+    },
     async close(drainSeconds) {
       await proxy.close(drainSeconds)
       await Promise.all([issuer.close(drainSeconds), model.engine?.close(drainSeconds)])

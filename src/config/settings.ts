@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { configSchema } from './schema.ts'
+import { configSchema, type Config } from './schema.ts'
 
 /** One leaf of the schema: where it stands, what it is called in the environment, and how its text becomes a value. */
 export type Setting = {
@@ -46,6 +46,15 @@ function leavesOf(node: JsonSchemaNode, path: readonly string[]): Setting[] {
       isSecret: node.secret === true,
     },
   ]
+}
+
+/** What a configuration says for a setting: `valueOf(config, 'proxy.maxBodyBytes')`. */
+export function valueOf(config: Config, path: string): unknown {
+  return path.split('.').reduce<unknown>((node, key) => {
+    return typeof node === 'object' && node !== null
+      ? Object.entries(node).find(([name]) => name === key)?.[1]
+      : undefined
+  }, config)
 }
 
 const toUpperSnake = (camel: string): string =>

@@ -5,12 +5,15 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo, BlockList } from 'node:net'
 import { createConnectionGuard } from './connection-guard.ts'
 import { AppError, ConfigError } from './errors.ts'
 import { formatListenAddress, type ListenAddress } from './listen-address.ts'
 import type { Log } from './log.ts'
+
+/** In PEM. */
+export type CertificatePair = { cert: string; key: string }
 
 export type HttpServerOptions = {
   /** The setting that says where it listens, such as `proxy.listen`: its name in the log and in start errors. */
@@ -22,7 +25,7 @@ export type HttpServerOptions = {
    * PEM contents. Without it the listener speaks plain HTTP. With `clientCa` callers are asked for a certificate, and
    * need not have one: what it is worth is for the handler to find out.
    */
-  tls?: { cert: string; key: string; clientCa?: string | undefined } | undefined
+  tls?: (CertificatePair & { clientCa?: string | undefined }) | undefined
   /** Addresses of TLS terminators: only they may connect, and only with `X-Forwarded-Proto: https`. */
   terminators?: BlockList | undefined
   /** By whom `100 Continue` is sent: at once, or by the handler when it wants the body. */
@@ -36,6 +39,8 @@ export type HttpServer = {
   name: string
   /** Where it listens in truth, also when port 0 was asked for. */
   address: ListenAddress
+  /** Shows another certificate to whoever connects from now on; a listener without TLS has none. */
+  renewCertificate: (pair: CertificatePair) => void
   /** Takes no new connection, lets running requests finish for that long, then cuts them. */
   drain: (seconds: number) => Promise<void>
 }
@@ -63,6 +68,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   return {
     name,
     address: { host: listen.host, port: portOf(server) },
+    renewCertificate(pair) {
+      if (!(server instanceof TlsServer) || options.tls === undefined) return
+      server.setSecureContext(secureContextOf({ ...options.tls, ...pair }))
+    },
     drain: (seconds) => drain(server, seconds),
   }
 }
@@ -87,8 +96,9 @@ function createListener(options: HttpServerOptions): Server {
     ? createTlsServer(
         {
           ...http,
-          ...tlsOptionsOf(options.tls),
-          minVersion: 'TLSv1.2',
+          ...secureContextOf(options.tls),
+          requestCert: options.tls.clientCa !== undefined,
+          rejectUnauthorized: false,
           handshakeTimeout: http.headersTimeout,
         },
         handle,
@@ -108,9 +118,13 @@ function createListener(options: HttpServerOptions): Server {
   return server
 }
 
-function tlsOptionsOf({ cert, key, clientCa }: NonNullable<HttpServerOptions['tls']>) {
-  if (clientCa === undefined) return { cert, key }
-  return { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false }
+function secureContextOf({ cert, key, clientCa }: NonNullable<HttpServerOptions['tls']>) {
+  return {
+    cert,
+    key,
+    minVersion: 'TLSv1.2',
+    ...(clientCa !== undefined && { ca: clientCa }),
+  } as const
 }
 
 /** What no handler should see: HTTP/1.1 names its host (RFC 9112 §3.2), and a terminator says that it had TLS. */

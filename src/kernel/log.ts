@@ -33,6 +33,8 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 export type Log = {
   [level in 'debug' | 'info' | 'warn' | 'error']: (fields: LogFields, message: string) => void
 } & {
+  /** From now on. */
+  setLevel: (level: LogLevel) => void
   /** Writes out what is still buffered. */
   flush: () => Promise<void>
 }
@@ -45,21 +47,27 @@ type LineLevel = (typeof LEVELS)[number]
  * `time` is RFC 3339 in UTC, durations are in milliseconds.
  */
 export function createLog(level: LogLevel, destination: LineDestination = createLineBatch()): Log {
-  const lowest = level === 'silent' ? LEVELS.length : LEVELS.indexOf(level)
+  let lowest = rankOf(level)
   const isoTime = createIsoTime()
   const logAt = (name: LineLevel): Log[LineLevel] => {
-    if (LEVELS.indexOf(name) < lowest) return () => undefined
-    return (fields, message) =>
+    const rank = rankOf(name)
+    return (fields, message) => {
+      if (rank < lowest) return
       destination.write(formatLine({ level: name, time: isoTime(), message }, fields))
+    }
   }
   return {
     debug: logAt('debug'),
     info: logAt('info'),
     warn: logAt('warn'),
     error: logAt('error'),
+    setLevel: (wanted) => void (lowest = rankOf(wanted)),
     flush: async () => destination.flush?.(),
   }
 }
+
+const rankOf = (level: LogLevel): number =>
+  level === 'silent' ? LEVELS.length : LEVELS.indexOf(level)
 
 type LineKey = keyof LogFields | 'level' | 'time' | 'message'
 

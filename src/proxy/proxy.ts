@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { RequestListener } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { BlockList } from 'node:net'
 import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
@@ -20,12 +20,13 @@ import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, type Route, type RouteTable } from './routes.ts'
 import type { Upstreams } from './upstreams.ts'
 
-export type ProxyOptions = {
+/** What may be changed while requests are answered: those that have begun go on as they were. */
+export type Routing = { routes: readonly Route[]; maxBodyBytes: number }
+
+export type ProxyOptions = Routing & {
   /** Our resource identifier, the `aud` of the tokens. */
   url: string
   issuer: string
-  routes: readonly Route[]
-  maxBodyBytes: number
   /** For how long a client may send or take nothing in the middle of an exchange. */
   idleTimeoutSeconds: number
   /** Sent upstream as the bearer, if the model server wants one. */
@@ -46,26 +47,41 @@ type ProxyContext = ProxyOptions & {
   running: RunningCalls
 }
 
+export type Proxy = { handle: RequestListener; setRouting: (routing: Routing) => void }
+
 /** Verifies, then forwards: every request is answered, logged and counted exactly once, whatever happens to it. */
-export function createProxy(options: ProxyOptions): RequestListener {
+export function createProxy(options: ProxyOptions): Proxy {
+  const running = createRunningCalls(options.revocations)
+  let proxy: ProxyContext = { ...options, ...tablesOf(options), running }
+  const handle: RequestListener = (req, res) => answer(proxy, req, res)
+  return {
+    handle,
+    setRouting(routing) {
+      const changed = { ...options, ...routing }
+      proxy = { ...changed, ...tablesOf(changed), running }
+    },
+  }
+}
+
+/** The routes with our own, and the document that says which scopes they need. */
+function tablesOf({ routes, url, issuer }: Pick<ProxyOptions, 'routes' | 'url' | 'issuer'>) {
   const own: Route = { method: 'GET', path: RESOURCE_METADATA_PATH, scopes: undefined }
-  const scopes = new Set(options.routes.flatMap((route) => route.scopes ?? []))
-  const proxy = {
-    ...options,
-    running: createRunningCalls(options.revocations),
-    table: createRouteTable([...options.routes, own]),
-    ownDocument: resourceMetadata(options.url, options.issuer, [...scopes]),
+  const scopes = new Set(routes.flatMap((route) => route.scopes ?? []))
+  return {
+    table: createRouteTable([...routes, own]),
+    ownDocument: resourceMetadata(url, issuer, [...scopes]),
   }
-  return (req, res) => {
-    const call = openCall(req, res)
-    res.once('close', () => recordCall(call, proxy))
-    answerCall(proxy, call)
-      .catch((error: unknown) => refuse(proxy, call, error))
-      .finally(() => {
-        proxy.running.remove(call)
-        discardRest(call)
-      })
-  }
+}
+
+function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): void {
+  const call = openCall(req, res)
+  res.once('close', () => recordCall(call, proxy))
+  answerCall(proxy, call)
+    .catch((error: unknown) => refuse(proxy, call, error))
+    .finally(() => {
+      proxy.running.remove(call)
+      discardRest(call)
+    })
 }
 
 async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
