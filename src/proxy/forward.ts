@@ -45,7 +45,6 @@ export async function forward(
   upstream: Upstream,
   request: UpstreamRequest,
 ): Promise<void> {
-  upstream.inFlight += 1
   try {
     await attempt(exchange, upstream, request)
   } catch (error) {
@@ -53,8 +52,6 @@ export async function forward(
     await attempt(exchange, upstream, request).catch((again: unknown) => {
       throw translate(again)
     })
-  } finally {
-    upstream.inFlight -= 1
   }
 }
 

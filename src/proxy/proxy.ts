@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { BlockList } from 'node:net'
 import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
-import { AuthError, toAppError } from '../kernel/errors.ts'
+import { AppError, AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import { sendProblem } from '../kernel/problem.ts'
@@ -18,7 +18,7 @@ import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, type Route, type RouteTable } from './routes.ts'
-import type { Upstreams } from './upstreams.ts'
+import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** What may be changed while requests are answered: those that have begun go on as they were. */
 export type Routing = { routes: readonly Route[]; maxBodyBytes: number }
@@ -85,7 +85,7 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
 }
 
 async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
-  const { req, res } = call
+  const { req } = call
   const { method = '', url: target = '' } = req
   const headers = readRequestHeaders(req.rawHeaders)
   const route = proxy.table.match(method, target)
@@ -102,6 +102,29 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
 
   // Whoever has not shown a token sends nothing to the model server but the question.
   requireAcceptableLength(headers, route.scopes === undefined ? 0 : proxy.maxBodyBytes)
+  const upstream = proxy.upstreams.take() ?? refuseAsFull()
+  call.upstream = upstream.url
+  try {
+    await sendToModel(proxy, call, headers, upstream)
+  } finally {
+    proxy.upstreams.release(upstream)
+  }
+}
+
+function refuseAsFull(): never {
+  throw new AppError('temporarily_unavailable', 'The model server has too much to do.', {
+    reason: 'upstreams_full',
+    headers: { 'retry-after': '1' },
+  })
+}
+
+async function sendToModel(
+  proxy: ProxyContext,
+  call: Call,
+  headers: RequestHeaders,
+  upstream: Upstream,
+): Promise<void> {
+  const { req, res } = call
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
   const idleMs = proxy.idleTimeoutSeconds * 1000
   const body = await readRequestBody(req, headers, {
@@ -109,11 +132,9 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
     idleMs,
     bytes: call.bytes,
   })
-
+  const { method = '', url: target = '' } = req
   const { signal } = call.abort
   signal.throwIfAborted()
-  const upstream = proxy.upstreams.pick()
-  call.upstream = upstream.url
   const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
   await forward(
     { res, requestId: call.requestId, bytes: call.bytes, idleMs, signal },

@@ -11,9 +11,18 @@ export type UpstreamOptions = {
   idleTimeoutSeconds: number
 }
 
+/** The model servers and the slots that requests take at them: `maxInFlightPerUpstream` at each. */
 export type Upstreams = {
-  /** The model server with the fewest requests in flight; `temporarily_unavailable` when all have too many. */
-  pick: () => Upstream
+  /**
+   * Takes a slot at the least loaded model server; undefined while each of them is full. Whoever takes one gives it
+   * back with `release`. AppError `temporarily_unavailable`, reason `no_upstream`, when there is none to be used.
+   */
+  take: (except?: ReadonlySet<Upstream>) => Upstream | undefined
+  release: (upstream: Upstream) => void
+  /** Calls back whenever `take` may answer differently than before: after a release, for one. */
+  onRoom: (listener: () => void) => void
+  /** All slots, free and taken, at the model servers that may be used. */
+  capacity: () => number
   all: readonly Upstream[]
   close: () => Promise<void>
 }
@@ -21,27 +30,48 @@ export type Upstreams = {
 /** uvicorn closes an idle connection after 5 s without saying so: leave it before, not while it does. */
 const IDLE_CONNECTION_MS = 4000
 
-/** How many requests may wait for each that runs: beyond, a wait would be longer than a caller's patience. */
-const WAITING_PER_SLOT = 1
-
 export function createUpstreams(options: UpstreamOptions): Upstreams {
+  const { maxInFlightPerUpstream } = options
   const all = options.urls.map((url): Upstream => ({
     url,
     pool: createPool(url, options),
     inFlight: 0,
   }))
+  const listeners: (() => void)[] = []
+  let next = 0
+
+  /** Begins where it ended last time, so that equally loaded ones take turns. */
+  function leastLoaded(except: ReadonlySet<Upstream> | undefined): Upstream | undefined {
+    let least: Upstream | undefined
+    for (let i = 0; i < all.length; i += 1) {
+      const upstream = all[(next + i) % all.length]
+      if (upstream === undefined || except?.has(upstream) === true) continue
+      if (least === undefined || upstream.inFlight < least.inFlight) least = upstream
+    }
+    return least
+  }
+
   return {
     all,
-    pick() {
-      const [first, ...others] = all
-      if (first === undefined) throw new AppError('temporarily_unavailable', 'No model server.')
-      const least = others.reduce((a, b) => (b.inFlight < a.inFlight ? b : a), first)
-      if (least.inFlight < options.maxInFlightPerUpstream * (1 + WAITING_PER_SLOT)) return least
-      throw new AppError('temporarily_unavailable', 'The model server has too much to do.', {
-        reason: 'upstreams_full',
-        headers: { 'retry-after': '1' },
-      })
+    take(except) {
+      const least = leastLoaded(except)
+      if (least === undefined) {
+        throw new AppError('temporarily_unavailable', 'No model server can be reached.', {
+          reason: 'no_upstream',
+          headers: { 'retry-after': '1' },
+        })
+      }
+      if (least.inFlight >= maxInFlightPerUpstream) return undefined
+      least.inFlight += 1
+      next = (all.indexOf(least) + 1) % all.length
+      return least
     },
+    release(upstream) {
+      upstream.inFlight -= 1
+      for (const listener of listeners) listener()
+    },
+    onRoom: (listener) => void listeners.push(listener),
+    capacity: () => all.length * maxInFlightPerUpstream,
     async close() {
       await Promise.all(all.map(({ pool }) => pool.destroy()))
     },
