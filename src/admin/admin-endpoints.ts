@@ -2,6 +2,7 @@ import type { AuditArchive } from '../audit/search.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { Ring } from '../keys/ring.ts'
 import type { SigningKeys } from '../keys/signing-keys.ts'
+import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { auditEndpoint } from './audit-endpoint.ts'
@@ -13,10 +14,13 @@ import { keyEndpoints } from './key-endpoints.ts'
 import { secretEndpoints } from './secret-endpoints.ts'
 import { statusEndpoint } from './status-endpoint.ts'
 import { tenantEndpoints } from './tenant-endpoints.ts'
+import { tokenEndpoint, type TokenEndpointOptions } from './token-endpoint.ts'
 import { userEndpoints } from './user-endpoints.ts'
 
 export type AdminEndpointsOptions = {
   issuer: string
+  proxy: TokenEndpointOptions['proxy']
+  revocations: Pick<RevocationGuard, 'requireNotRevoked'>
   registry: Registry
   store: Store
   /** As it is now. */
@@ -38,6 +42,7 @@ export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[]
     ...userEndpoints({ registry, scopes }),
     ...revocationEndpoints(options),
     ...keyEndpoints(options),
+    tokenEndpoint(options),
     statusEndpoint(options),
     backupEndpoint(options),
     auditEndpoint(options),

@@ -7,7 +7,6 @@ import type { Log, LogFields } from '../kernel/log.ts'
 import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import { createRingKeys } from '../keys/ring-keys.ts'
-import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import type { ClaimsPolicy } from '../tokens/access-token.ts'
 import { bearerChallenge } from '../tokens/challenge.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
@@ -21,7 +20,6 @@ import { entityTag, parseIfMatch, parseQuery, readJsonBody } from './request-inp
 import { createRouteTable } from './route-table.ts'
 
 export type AdminAppOptions = AdminEndpointsOptions & {
-  revocations: Pick<RevocationGuard, 'requireNotRevoked'>
   audit: Pick<AuditTrail, 'requireRecordable'>
   log: Log
   /** The TLS terminators, which say whom they speak for, and whose certificate they have seen. */

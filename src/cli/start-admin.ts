@@ -25,10 +25,11 @@ export async function startAdmin(
   { registry, store, ring, revocations, signingKeys, audit }: AdminParts,
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
-  const { issuer, trustedProxies } = config
+  const { issuer, proxy, trustedProxies } = config
   const listener = listenerOf(config, 'admin')
   const callback = createAdminApp({
     issuer: issuer.url,
+    proxy,
     registry,
     store,
     ring: ring.current,

@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import { text as readAll } from 'node:stream/consumers'
 import { z } from 'zod'
 import type { Config } from '../config/schema.ts'
 import { AuthError } from '../kernel/errors.ts'
 import { inspectToken } from '../tokens/inspect.ts'
 import { CliError } from './cli-error.ts'
 import { requestToken, type TokenResponse } from './client-http.ts'
+import { explainCommand, readToken } from './explain-command.ts'
 import { readDemoClient } from './demo-client.ts'
 import { settingsOf } from './settings-of.ts'
 
@@ -43,8 +43,7 @@ export function tokenCommands(program: Command): void {
     .argument('<token>', 'the token, or - to read it from standard input')
     .option('--json', 'one JSON document')
     .action(async (argument: string, options: { json?: true }) => {
-      const token = argument === '-' ? (await readAll(process.stdin)).trim() : argument
-      const inspected = inspect(token)
+      const inspected = inspect(await readToken(argument))
       if (options.json === true) {
         process.stdout.write(`${JSON.stringify(inspected, null, 2)}\n`)
         return
@@ -62,6 +61,8 @@ export function tokenCommands(program: Command): void {
       }
       process.stderr.write('Nothing was verified: anyone can write a token that says this.\n')
     })
+
+  explainCommand(tokens)
 }
 
 export function addCredentialOptions(command: Command): Command {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { AuthError } from '../kernel/errors.ts'
+import { invalidToken, requireAll, type Rule } from './rules.ts'
 
 /** The scope that opens the model server. */
 export const OCR_SCOPE = 'ocr_api_access'
@@ -76,6 +76,51 @@ export type ClaimsPolicy = {
   senderConstrained?: 'checked_by_caller' | 'refused'
 }
 
+type Claims = z.infer<typeof accessTokenClaims>
+
+/** Claims of the right types, with what they are held against; `now` in seconds since the epoch. */
+export type JudgedClaims = { claims: Claims; policy: ClaimsPolicy; now: number }
+
+/** What RFC 9068 §4 asks of claims, in the order in which it is looked at. */
+export const CLAIM_RULES: readonly Rule<JudgedClaims>[] = [
+  {
+    name: 'issuer',
+    refusalOf: ({ claims, policy }) =>
+      claims.iss === policy.issuer
+        ? undefined
+        : invalidToken('Another issuer issued the token.', 'wrong_issuer'),
+  },
+  {
+    name: 'audience',
+    refusalOf: ({ claims, policy }) =>
+      [claims.aud].flat().some((each) => [policy.audience].flat().includes(each))
+        ? undefined
+        : invalidToken('The token is for another audience.', 'wrong_audience'),
+  },
+  {
+    name: 'not expired',
+    refusalOf: ({ claims, policy, now }) =>
+      now < claims.exp + policy.clockSkewSeconds
+        ? undefined
+        : invalidToken('The token has expired.', 'expired'),
+  },
+  {
+    name: 'valid already',
+    refusalOf: ({ claims, policy, now }) =>
+      Math.max(claims.iat, claims.nbf ?? 0) <= now + policy.clockSkewSeconds
+        ? undefined
+        : invalidToken('The token is not valid yet.', 'not_yet_valid'),
+  },
+]
+
+/** Claims as they must be at least; an AuthError `invalid_token` names the first that is not. */
+export function parseClaims(payload: Readonly<Record<string, unknown>>): Claims {
+  const parsed = accessTokenClaims.safeParse(payload)
+  if (parsed.success) return parsed.data
+  const claim = String(parsed.error.issues[0]?.path[0] ?? 'payload')
+  throw invalidToken(`The claim ${claim} is missing or not valid.`, `claim_${claim}`)
+}
+
 /**
  * Checks the claims of a token whose signature is good, at `now` (seconds since the epoch) and within the skew
  * (RFC 9068 §4). An AuthError `invalid_token` tells the caller which rule failed.
@@ -86,34 +131,25 @@ export function parseAccessToken(
   policy: ClaimsPolicy,
   now: number,
 ): AccessToken {
-  const parsed = accessTokenClaims.safeParse(payload)
-  if (!parsed.success) {
-    const claim = String(parsed.error.issues[0]?.path[0] ?? 'payload')
-    throw refusal(`The claim ${claim} is missing or not valid.`, `claim_${claim}`)
-  }
-  const claims = parsed.data
-  const { issuer, audience, clockSkewSeconds } = policy
-  if (claims.iss !== issuer) throw refusal('Another issuer issued the token.', 'wrong_issuer')
-  const audiences = [claims.aud].flat()
-  if (!audiences.some((each) => [audience].flat().includes(each))) {
-    throw refusal('The token is for another audience.', 'wrong_audience')
-  }
-  if (now >= claims.exp + clockSkewSeconds) throw refusal('The token has expired.', 'expired')
-  if (Math.max(claims.iat, claims.nbf ?? 0) > now + clockSkewSeconds) {
-    throw refusal('The token is not valid yet.', 'not_yet_valid')
-  }
+  const claims = parseClaims(payload)
+  requireAll(CLAIM_RULES, { claims, policy, now })
   if (claims.cnf !== undefined && policy.senderConstrained !== 'checked_by_caller') {
-    throw refusal(
+    throw invalidToken(
       'A sender-constrained token cannot be used as a bearer token.',
       'sender_constrained',
     )
   }
+  return toAccessToken(kid, claims)
+}
+
+/** The same in our own words; nothing is checked here. */
+export function toAccessToken(kid: string, claims: Claims): AccessToken {
   return {
     kid,
     jti: claims.jti,
     subject: claims.sub,
     clientId: claims.client_id,
-    audiences,
+    audiences: [claims.aud].flat(),
     tenantId: claims.tenant_id,
     scopes: new Set(claims.scope.split(' ').filter(Boolean)),
     limits: claims.limits,
@@ -121,8 +157,4 @@ export function parseAccessToken(
     expiresAt: claims.exp,
     confirmation: claims.cnf,
   }
-}
-
-function refusal(detail: string, reason: string): AuthError {
-  return new AuthError('invalid_token', detail, { reason })
 }

@@ -1,13 +1,38 @@
-import { verify as verifySignature } from 'node:crypto'
+import { verify as verifySignature, type KeyObject } from 'node:crypto'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
-import { AuthError } from '../kernel/errors.ts'
 import { parseAccessToken, type AccessToken, type ClaimsPolicy } from './access-token.ts'
-import { parseCompactJws } from './compact-jws.ts'
+import { parseCompactJws, type CompactJws } from './compact-jws.ts'
 import type { KeySource } from './remote-jwks.ts'
+import { invalidToken, requireAll, type Rule } from './rules.ts'
 
 export type TokenVerifier = (token: string) => Promise<AccessToken>
 
 const ACCESS_TOKEN_TYPES = new Set(['at+jwt', 'application/at+jwt'])
+
+/** What is asked of a header: names what is accepted and refuses the rest; `jwk`, `jku`, `x5u`, `x5c` are never looked at. */
+export const HEADER_RULES: readonly Rule<CompactJws['header']>[] = [
+  {
+    name: 'algorithm',
+    refusalOf: ({ alg }) =>
+      alg === 'RS256'
+        ? undefined
+        : invalidToken('The token is not signed with RS256.', 'wrong_alg'),
+  },
+  {
+    name: 'type',
+    refusalOf: ({ typ }) =>
+      typeof typ === 'string' && ACCESS_TOKEN_TYPES.has(typ.toLowerCase())
+        ? undefined
+        : invalidToken('The token is not an access token (typ).', 'wrong_typ'),
+  },
+  {
+    name: 'no extension',
+    refusalOf: ({ crit, b64 }) =>
+      crit === undefined && b64 === undefined
+        ? undefined
+        : invalidToken('The token needs an extension that is not supported.', 'unsupported_crit'),
+  },
+]
 
 /**
  * Verifies RS256 JWT access tokens (RFC 9068 §4, RFC 8725) locally. A token that is not good is an AuthError
@@ -20,28 +45,21 @@ export function createTokenVerifier(
 ): TokenVerifier {
   return async function verifyAccessToken(token) {
     const jws = parseCompactJws(token)
-    const kid = requireAcceptableHeader(jws.header)
-    const key = keys.find(kid) ?? (await keys.fetch(kid))
-    const isGood = verifySignature('RSA-SHA256', Buffer.from(jws.signingInput), key, jws.signature)
-    if (!isGood) throw refusal('The signature is not good.', 'bad_signature')
+    requireAll(HEADER_RULES, jws.header)
+    const kid = kidOf(jws.header)
+    requireSignature(jws, keys.find(kid) ?? (await keys.fetch(kid)))
     return parseAccessToken(kid, jws.payload, policy, epochSeconds(clock))
   }
 }
 
-/** Names what is accepted and refuses the rest; `jwk`, `jku`, `x5u` and `x5c` are never looked at. */
-function requireAcceptableHeader(header: Readonly<Record<string, unknown>>): string {
-  const { alg, typ, kid, crit, b64 } = header
-  if (alg !== 'RS256') throw refusal('The token is not signed with RS256.', 'wrong_alg')
-  if (typeof typ !== 'string' || !ACCESS_TOKEN_TYPES.has(typ.toLowerCase())) {
-    throw refusal('The token is not an access token (typ).', 'wrong_typ')
-  }
-  if (crit !== undefined || b64 !== undefined) {
-    throw refusal('The token needs an extension that is not supported.', 'unsupported_crit')
-  }
-  if (typeof kid !== 'string' || kid === '') throw refusal('The token names no key.', 'no_kid')
-  return kid
+/** Which key is to verify it; an AuthError `invalid_token` when none is named. */
+export function kidOf({ kid }: CompactJws['header']): string {
+  if (typeof kid === 'string' && kid !== '') return kid
+  throw invalidToken('The token names no key.', 'no_kid')
 }
 
-function refusal(detail: string, reason: string): AuthError {
-  return new AuthError('invalid_token', detail, { reason })
+/** AuthError `invalid_token` unless that key signed it. */
+export function requireSignature({ signingInput, signature }: CompactJws, key: KeyObject): void {
+  if (verifySignature('RSA-SHA256', Buffer.from(signingInput), key, signature)) return
+  throw invalidToken('The signature is not good.', 'bad_signature')
 }

@@ -9,6 +9,8 @@ import { goodClaims } from '../support/test-issuer.ts'
 const endpoints = createAdminEndpoints({
   issuer: ISSUER,
   scopes: [],
+  proxy: { url: 'https://ocr.example', clockSkewSeconds: 30 },
+  revocations: { requireNotRevoked: () => undefined },
   // Nothing is run: only what the endpoints say about themselves is looked at.
   registry: {} as never,
   store: {} as never,

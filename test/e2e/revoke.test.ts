@@ -43,6 +43,26 @@ function flagsFor(kind: string, token: string): string[] {
   return flags[kind] ?? []
 }
 
+test('gatehouse tokens explain says why the proxy refuses, and its exit code whether it does', async () => {
+  const { clientId, clientSecret } = await gatehouse.createClient()
+  const issued = await gatehouse.requestToken({ clientId, clientSecret })
+  const { access_token: token } = (await issued.json()) as { access_token: string }
+  const good = await runCommand(['tokens', 'explain', token], env)
+  expect(good).toMatchObject({ code: 0, stderr: '' })
+  expect(good.stdout).toMatch(/key known +passed +active\n[^]*The proxy would let it in\.\n$/)
+
+  await revoke('--client', clientId)
+  const { code, stdout } = await runCommand(['tokens', 'explain', '-', '--json'], env, `${token}\n`)
+  const { accepted, checks } = JSON.parse(stdout) as { accepted: boolean; checks: unknown[] }
+  expect({ code, accepted }).toEqual({ code: 1, accepted: false })
+  expect(checks).toContainEqual(
+    expect.objectContaining({ check: 'not revoked', outcome: 'refused', reason: 'revoked' }),
+  )
+  const log = JSON.stringify(gatehouse.logged)
+  expect(log).toContain('admin.tokens.explain')
+  expect(log).not.toContain(token.split('.')[2])
+})
+
 describe('gatehouse revoke', () => {
   test('says in JSON what the admin API says', async () => {
     const { clientId } = await gatehouse.createClient()

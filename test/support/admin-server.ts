@@ -24,6 +24,7 @@ import { openTestSqlite } from './stores.ts'
 import { goodClaims } from './test-issuer.ts'
 
 export const ISSUER = 'https://issuer.example'
+export const PROXY = 'https://ocr.example'
 
 export type AdminServer = {
   url: string
@@ -79,6 +80,7 @@ export async function startAdminServer(
   const signingKeys = createSigningKeys(parts)
   const callback = createAdminApp({
     issuer: ISSUER,
+    proxy: { url: PROXY, clockSkewSeconds: 30 },
     registry,
     store,
     ring: live.current,
