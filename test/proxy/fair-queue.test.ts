@@ -1,0 +1,164 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createFairQueue, MAX_WEIGHT, MIN_WEIGHT, type Place } from '../../src/proxy/fair-queue.ts'
+
+/** Repeatable numbers in [0, 1) (mulberry32). */
+function createRandom(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** From tiny to huge, with those that people use in between. */
+const weight = fc.oneof(
+  fc.constantFrom(Number.MIN_VALUE, 0.001, 1, 2, 7.999999999999999, 8, 1e9, Number.MAX_VALUE),
+  fc.double({ min: 0.05, max: 20, noNaN: true }),
+)
+
+const tenantId = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f')
+
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ does: fc.constant('enqueue' as const), tenantId, weight }) },
+  { weight: 3, arbitrary: fc.record({ does: fc.constant('next' as const) }) },
+  { weight: 1, arbitrary: fc.record({ does: fc.constant('remove' as const), at: fc.nat() }) },
+)
+
+type Entry = { tenantId: string; number: number }
+
+test('nobody is lost, nobody is served twice, and each tenant is served in its own order', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+      const queue = createFairQueue<Entry>()
+      let waiting: Place<Entry>[] = []
+      let remains = false
+      const serve = () => {
+        const served = queue.next()
+        const first = waiting.find(({ entry }) => entry.tenantId === served?.tenantId)
+        expect(served).toBe(first?.entry)
+        expect(served === undefined).toBe(waiting.length === 0)
+        return first
+      }
+      const remove = (place: Place<Entry> | undefined) => {
+        expect(place === undefined || queue.remove(place)).toBe(true)
+        return place
+      }
+      steps.forEach((each, number) => {
+        if (each.does === 'enqueue') {
+          const entry = { tenantId: each.tenantId, number }
+          waiting.push(queue.enqueue(each.tenantId, each.weight, entry))
+        } else {
+          const gone = each.does === 'next' ? serve() : remove(waiting[each.at % waiting.length])
+          remains ||= gone !== undefined && queue.remove(gone)
+          waiting = waiting.filter((place) => place !== gone)
+        }
+        expect(queue.size()).toBe(waiting.length)
+        for (const tenant of 'abcdef') {
+          const own = waiting.filter(({ entry }) => entry.tenantId === tenant)
+          expect(queue.sizeOf(tenant)).toBe(own.length)
+        }
+      })
+      expect(remains).toBe(false)
+      const rest = waiting.map(() => queue.next())
+      expect(new Set(rest)).toEqual(new Set(waiting.map(({ entry }) => entry)))
+      expect(queue.next()).toBeUndefined()
+    }),
+  )
+})
+
+/** Beyond its proportion a tenant waits for one entry of each band, of which there are so many. */
+const BANDS = Math.log2(MAX_WEIGHT / MIN_WEIGHT) + 1
+
+test('no tenant with waiting work starves, whatever the weights of those that come and go beside it', () => {
+  const others = fc.dictionary(fc.constantFrom('b', 'c', 'd', 'e', 'f', 'g', 'h'), weight)
+  const activity = fc.array(fc.record({ at: fc.nat(), adds: fc.boolean() }), { minLength: 500 })
+  fc.assert(
+    fc.property(weight, others, activity, (own, weights, events) => {
+      const within = (each: number) => Math.min(Math.max(each, MIN_WEIGHT), MAX_WEIGHT)
+      const total = Object.values(weights).reduce((sum, each) => sum + within(each), within(own))
+      const bound = Math.ceil((4 * total) / within(own)) + 2 * BANDS
+      const queue = createFairQueue<string>()
+      const names = Object.keys(weights)
+      const add = (name: string) => queue.enqueue(name, weights[name] ?? own, name)
+      names.forEach(add)
+      events
+        .slice(0, 50)
+        .forEach(({ at }) => names.length > 0 && add(names[at % names.length] ?? ''))
+      add('a')
+      let served = 0
+      for (; served <= bound; served++) {
+        const event = events[served % events.length]
+        const name = names[(event?.at ?? 0) % names.length]
+        if (name !== undefined && (event?.adds || queue.sizeOf(name) === 0)) add(name)
+        if (queue.next() === 'a') break
+      }
+      expect(served).toBeLessThanOrEqual(bound)
+    }),
+  )
+})
+
+/** Each with its weight, always waiting; how often each was served. */
+function serveAll(weights: readonly number[], times: number): number[] {
+  const queue = createFairQueue<number>()
+  const served = weights.map(() => 0)
+  const add = (i: number) => queue.enqueue(`tenant ${i}`, weights[i] ?? 1, i)
+  weights.forEach((_weight, i) => add(i))
+  weights.forEach((_weight, i) => add(i))
+  for (let n = 0; n < times; n++) {
+    const i = queue.next() ?? -1
+    served[i] = (served[i] ?? 0) + 1
+    add(i)
+  }
+  return served
+}
+
+test('while everybody waits, no stretch of service is further from the weights than a few entries', () => {
+  const weights = fc.array(fc.double({ min: 0.1, max: 10, noNaN: true }), {
+    minLength: 2,
+    maxLength: 8,
+  })
+  fc.assert(
+    fc.property(weights, fc.integer({ min: 1, max: 1000 }), (each, times) => {
+      const total = each.reduce((sum, own) => sum + own, 0)
+      const off = serveAll(each, times).map((n, i) =>
+        Math.abs(n - (times * (each[i] ?? 0)) / total),
+      )
+      expect(Math.max(...off)).toBeLessThan(4)
+    }),
+  )
+})
+
+test('1,000 tenants with differing weights are served by weight, within 5 %', () => {
+  const random = createRandom(1)
+  const weights = Array.from({ length: 1000 }, () => 0.2 * 50 ** random())
+  const total = weights.reduce((sum, own) => sum + own, 0)
+  const times = Math.round((100 * total) / Math.min(...weights))
+  const served = serveAll(weights, times)
+  const off = served.map((n, i) => Math.abs(n / times / ((weights[i] ?? 1) / total) - 1))
+  expect(Math.max(...off)).toBeLessThan(0.05)
+})
+
+test('a new weight counts from the next turn on, and costs the tenant no turn', () => {
+  const queue = createFairQueue<string>()
+  for (let n = 0; n < 60; n++) {
+    queue.enqueue('a', n % 2 === 0 ? 1 : 10, 'a')
+    queue.enqueue('b', 1, 'b')
+  }
+  const served = Array.from({ length: 23 }, () => queue.next())
+  expect(served[0]).toBe('a')
+  expect(served.filter((each) => each === 'b')).toHaveLength(2)
+})
+
+test('counts who would be served before a newcomer', () => {
+  const queue = createFairQueue<string>()
+  expect(queue.countAhead('new', 1)).toBe(0)
+  for (let n = 0; n < 100; n++) queue.enqueue('flood', 1, 'flood')
+  queue.enqueue('heavy', 3, 'heavy')
+  expect(queue.countAhead('flood', 1)).toBe(101)
+  expect(queue.countAhead('new', 1)).toBe(2)
+  expect(queue.countAhead('new', 0.1)).toBe(11)
+  expect(queue.countAhead('heavy', 3)).toBe(1)
+})
