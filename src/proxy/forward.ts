@@ -25,6 +25,12 @@ export class ClientGone extends Error {
 /** Responses up to here are written together with their headers. */
 const ONE_WRITE_UP_TO_BYTES = 65_536
 
+/** Is shown the answer as it passes, and changes nothing of it. */
+export type AnswerObserver = {
+  onHeaders: (headers: IncomingHttpHeaders) => void
+  onChunk: (chunk: Buffer) => void
+}
+
 export type Exchange = {
   res: ServerResponse
   requestId: string
@@ -33,6 +39,7 @@ export type Exchange = {
   idleMs: number
   /** Ends the exchange; its reason, an AppError, is what `forward` fails with. */
   signal: AbortSignal
+  observer?: AnswerObserver | undefined
 }
 
 /**
@@ -63,7 +70,7 @@ function isRepeatable(error: unknown, { res }: Exchange, { method }: UpstreamReq
 }
 
 function attempt(
-  { res, requestId, bytes, idleMs, signal }: Exchange,
+  { res, requestId, bytes, idleMs, signal, observer }: Exchange,
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
 ): Promise<void> {
@@ -93,6 +100,7 @@ function attempt(
         onResponseStart(_controller, status, upstreamHeaders) {
           // Informational: the answer is still to come.
           if (status < 200) return
+          observer?.onHeaders(upstreamHeaders)
           bodyLength = contentLengthOf(upstreamHeaders)
           res.writeHead(status, responseHeaders(upstreamHeaders, requestId))
           const isShort = bodyLength !== undefined && bodyLength <= ONE_WRITE_UP_TO_BYTES
@@ -100,6 +108,7 @@ function attempt(
         },
         onResponseData(paused, chunk) {
           bytes.out += chunk.length
+          observer?.onChunk(chunk)
           if (chunk.length === bodyLength) res.end(chunk)
           else if (!res.write(chunk)) pauseUntilDrained(res, paused, idleMs)
         },

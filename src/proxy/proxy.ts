@@ -19,6 +19,7 @@ import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, type Route, type RouteTable } from './routes.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
+import { createUsageMeter } from './usage-meter.ts'
 
 /** What may be changed while requests are answered: those that have begun go on as they were. */
 export type Routing = { routes: readonly Route[]; maxBodyBytes: number }
@@ -136,8 +137,11 @@ async function sendToModel(
   const { signal } = call.abort
   signal.throwIfAborted()
   const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
+  const observer = createUsageMeter((usage) => {
+    call.usage = usage
+  })
   await forward(
-    { res, requestId: call.requestId, bytes: call.bytes, idleMs, signal },
+    { res, requestId: call.requestId, bytes: call.bytes, idleMs, signal, observer },
     upstream,
     request,
   )

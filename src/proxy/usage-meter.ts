@@ -1,0 +1,86 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { z } from 'zod'
+import type { AuditFacts } from '../audit/record.ts'
+import { createEventReader } from './event-data.ts'
+import type { AnswerObserver } from './forward.ts'
+import { createJsonScanner, type Place } from './json-scanner.ts'
+
+type Usage = NonNullable<AuditFacts['usage']>
+
+const count = z.int().min(0).optional().catch(undefined)
+const statedUsage = z.object({ prompt_tokens: count, completion_tokens: count })
+
+/**
+ * Reads from an answer that passes by how many tokens the model server says it took, and reports it each time that it
+ * becomes known. A stream that says nothing (yet) counts one token for each piece of text, `estimated`. What is encoded,
+ * or neither JSON nor server-sent events, is not looked at.
+ */
+export function createUsageMeter(report: (usage: Usage) => void): AnswerObserver {
+  let read: ((chunk: Buffer) => void) | undefined
+  return {
+    onHeaders(headers) {
+      read = readerOf(headers, report)
+    },
+    onChunk(chunk) {
+      read?.(chunk)
+    },
+  }
+}
+
+function readerOf(headers: IncomingHttpHeaders, report: (usage: Usage) => void) {
+  const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = headers
+  if (encoding.toLowerCase() !== 'identity') return undefined
+  switch (contentType.split(';', 1).join('').trim().toLowerCase()) {
+    case 'application/json': {
+      const { scan } = createJsonScanner(placeOfUsage((usage) => report(usage)))
+      return (chunk: Buffer) => scan(chunk, 0, chunk.length)
+    }
+    case 'text/event-stream':
+      return createStreamReader(report)
+    default:
+      return undefined
+  }
+}
+
+function createStreamReader(report: (usage: Usage) => void): (chunk: Buffer) => void {
+  let isStated = false
+  let pieces = 0
+  const stated = placeOfUsage((usage) => {
+    isStated = true
+    report(usage)
+  })
+  const piece: Place = {
+    onFound() {
+      pieces += 1
+      if (!isStated) report({ completion_tokens: pieces, estimated: true })
+    },
+  }
+  const { scan, restart } = createJsonScanner({
+    members: new Map([...(stated.members ?? []), ['choices', placeOfContent(piece)]]),
+  })
+  return createEventReader({ onData: scan, onEventEnd: restart })
+}
+
+/** OpenAI's `usage`, at the top of an answer or of a part of a stream. */
+const placeOfUsage = (onUsage: (usage: Usage) => void): Place => ({
+  members: new Map([['usage', { onObject: (text) => parseUsage(text, onUsage) }]]),
+})
+
+/** `choices[].delta.content` */
+const placeOfContent = (content: Place): Place => ({
+  items: { members: new Map([['delta', { members: new Map([['content', content]]) }]]) },
+})
+
+function parseUsage(text: Buffer, onUsage: (usage: Usage) => void): void {
+  const usage = statedUsage.safeParse(parseJson(text)).data
+  const isKnown = usage?.prompt_tokens !== undefined || usage?.completion_tokens !== undefined
+  if (isKnown) onUsage(usage)
+}
+
+function parseJson(text: Buffer): unknown {
+  try {
+    return JSON.parse(text.toString())
+  } catch {
+    return undefined
+  }
+}
