@@ -78,6 +78,7 @@ export async function startProxy(
     trustedProxies: blockListOf(config.trustedProxies),
     revocations: revocations.guard,
     upstreams,
+    forwardAuth: proxy.forwardAuth,
     metrics: createProxyMetrics(registry, { jwks, upstreams, revocations: revocations.guard }),
     audit,
     log,

@@ -11,6 +11,7 @@ export const ERRORS = {
   invalid_dpop_proof: { status: 401, title: 'The DPoP proof is not accepted' },
   use_dpop_nonce: { status: 401, title: 'The DPoP proof needs a nonce of ours' },
   insufficient_scope: { status: 403, title: 'The access token lacks a scope' },
+  forbidden: { status: 403, title: 'Not allowed' },
   https_required: { status: 403, title: 'HTTPS is required' },
   not_found: { status: 404, title: 'Not found' },
   model_not_found: { status: 404, title: 'No such model' },

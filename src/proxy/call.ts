@@ -20,6 +20,8 @@ export type Call = {
   /** The path of the route; `none` while it matches none, so that metrics stay bounded. */
   route: string
   caller: Caller | undefined
+  /** Method and route that a proxy of somebody else has asked about. */
+  asked: string | undefined
   /** Ends the call from outside, with the refusal as its reason. */
   readonly abort: AbortController
   upstream: string | undefined
@@ -44,6 +46,7 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     remoteAddress: req.socket.remoteAddress,
     route: 'none',
     caller: undefined,
+    asked: undefined,
     abort: new AbortController(),
     upstream: undefined,
     bytes: { in: 0, out: 0 },
@@ -82,6 +85,7 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
     jti: token?.jti,
     kid: token?.kid,
     remote_addr: call.remoteAddress,
+    target: call.asked,
     method: req.method,
     route: call.route,
     status: res.headersSent ? res.statusCode : undefined,

@@ -16,6 +16,15 @@ export function identityHeaders(token: AccessToken): string[] {
   ]
 }
 
+/** The same of nobody, for who would take a missing header from the caller. */
+export const NO_IDENTITY: readonly string[] = [
+  'subject',
+  'client',
+  'tenant',
+  'scope',
+  'token-id',
+].flatMap((part) => [`x-gatehouse-${part}`, ''])
+
 /** Percent-encodes what is not visible ASCII, and `%` itself, so that no two identities look the same. */
 function headerSafe(text: string): string {
   if (/^[\x21-\x24\x26-\x7E]*$/.test(text)) return text

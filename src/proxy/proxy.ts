@@ -12,6 +12,8 @@ import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
 import { discardRest, openCall, recordCall, type Call } from './call.ts'
 import { ClientGone, forward } from './forward.ts'
+import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
+import { NO_IDENTITY } from './identity-headers.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
@@ -37,6 +39,8 @@ export type ProxyOptions = Routing & {
   trustedProxies: BlockList
   revocations: RevocationGuard
   upstreams: Upstreams
+  /** Whether other proxies may ask about requests that they pass on themselves. */
+  forwardAuth: boolean
   metrics: ProxyMetrics
   audit: Pick<AuditTrail, 'record' | 'requireRecordable'>
   log: Log
@@ -89,15 +93,10 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const { req } = call
   const { method = '', url: target = '' } = req
   const headers = readRequestHeaders(req.rawHeaders)
+  if (proxy.forwardAuth && isForwardAuth(target)) return answerQuestion(proxy, call, headers)
   const route = proxy.table.match(method, target)
   call.route = route.path
-
-  if (route.scopes !== undefined) {
-    call.caller = await authenticate(proxy, call, headers)
-    proxy.revocations.requireNotRevoked(call.caller.token)
-    proxy.running.add(call)
-    authorize(call.caller.token, route.scopes)
-  }
+  await letIn(proxy, call, { headers, route, method })
   if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call)
   proxy.audit.requireRecordable()
 
@@ -110,6 +109,39 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   } finally {
     proxy.upstreams.release(upstream)
   }
+}
+
+type Asked = { headers: RequestHeaders; route: Route; method: string }
+
+/** Who calls is known from here on, and may use the route. */
+async function letIn(proxy: ProxyContext, call: Call, { route, ...asked }: Asked): Promise<void> {
+  if (route.scopes === undefined) return
+  call.caller = await authenticate(proxy, call, { ...asked, uri: `${proxy.url}${route.path}` })
+  proxy.revocations.requireNotRevoked(call.caller.token)
+  proxy.running.add(call)
+  authorize(call.caller.token, route.scopes)
+}
+
+/** ForwardAuth: the same verdict for a request that somebody else is going to pass on, with who calls in its headers. */
+async function answerQuestion(
+  proxy: ProxyContext,
+  call: Call,
+  headers: RequestHeaders,
+): Promise<void> {
+  const { req, res, requestId } = call
+  call.route = FORWARD_AUTH_PATH
+  try {
+    const { method, target } = askedRequest(req)
+    const route = proxy.table.match(method, target)
+    call.asked = `${method} ${route.path}`
+    await letIn(proxy, call, { headers, route, method })
+    proxy.audit.requireRecordable()
+  } catch (error) {
+    throw toVerdict(error)
+  }
+  const own = ['content-length', '0', 'cache-control', 'no-store', 'x-request-id', requestId]
+  res.writeHead(200, [...own, ...(call.caller?.identityHeaders ?? NO_IDENTITY)])
+  res.end()
 }
 
 function refuseAsFull(): never {
@@ -149,17 +181,16 @@ async function sendToModel(
 
 async function authenticate(
   proxy: ProxyContext,
-  { req, res, route }: Call,
-  headers: RequestHeaders,
+  { req, res }: Call,
+  { headers, method, uri }: { headers: RequestHeaders; method: string; uri: string },
 ): Promise<Caller> {
-  const { method = '' } = req
   const startedAtMs = performance.now()
   try {
     const { caller, dpopNonce } = await proxy.authenticate({
       authorization: headers.authorization,
       proof: headers.dpop,
       method,
-      uri: `${proxy.url}${route}`,
+      uri,
       certificateThumbprint: () => clientThumbprintOf(req, proxy.trustedProxies),
     })
     if (dpopNonce !== undefined) res.setHeader('dpop-nonce', dpopNonce)

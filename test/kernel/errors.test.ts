@@ -22,6 +22,7 @@ const PUBLISHED: Record<ErrorCode, number> = {
   invalid_dpop_proof: 401,
   use_dpop_nonce: 401,
   insufficient_scope: 403,
+  forbidden: 403,
   https_required: 403,
   not_found: 404,
   model_not_found: 404,

@@ -1,0 +1,156 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { freePorts } from '../../src/cli/free-ports.ts'
+import { createDpopClient } from '../support/dpop-client.ts'
+import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
+import { exchangeRaw, statusOf } from '../support/raw-http.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+const examples = fileURLToPath(new URL('../../examples/forward-auth/', import.meta.url))
+/** Where the tests of the other examples put it, with INTEROP=1. */
+const ENVOY = join(tmpdir(), 'gatehouse-interop/envoy/bin/envoy')
+
+const SERVERS = [
+  { name: 'nginx', file: 'nginx.conf', probe: ['nginx', '-v'] },
+  { name: 'caddy', file: 'Caddyfile', probe: ['caddy', 'version'] },
+  { name: 'envoy', file: 'envoy.yaml', probe: [ENVOY, '--version'] },
+] as const
+const commands = (folder: string): Record<string, string[]> => ({
+  nginx: ['nginx', '-p', folder, '-c', 'nginx.conf', '-g', 'daemon off;'],
+  caddy: ['caddy', 'run', '--config', 'Caddyfile', '--adapter', 'caddyfile'],
+  envoy: [ENVOY, '-c', 'envoy.yaml', '--use-dynamic-base-id'],
+})
+const here = SERVERS.filter(({ name, probe: [program, ...args] }) => {
+  const isThere = spawnSync(program, args).status === 0
+  if (!isThere)
+    console.warn(`!!! examples/forward-auth IS NOT TRIED with ${name}: it is not here !!!`)
+  return isThere
+})
+
+let proxy: LoneProxy
+beforeAll(async () => {
+  proxy = await startLoneProxy(['proxy.forwardAuth=true'])
+})
+afterAll(() => proxy.close())
+beforeEach(() => {
+  proxy.model.received.length = 0
+})
+
+/** The example as it is, with the addresses of this test in it. */
+async function start({ name, file }: (typeof SERVERS)[number]) {
+  const [port = 0] = await freePorts(1)
+  const folder = mkdtempSync(join(tmpdir(), `gatehouse-${name}-`))
+  cpSync(examples, folder, { recursive: true })
+  const ports = { 8080: proxy.port, 8000: Number(new URL(proxy.model.url).port), 8070: port }
+  const text = Object.entries(ports).reduce(
+    (result, [from, to]) =>
+      result.replaceAll(new RegExp(`(:|port_value: )${from}\\b`, 'g'), `$1${to}`),
+    readFileSync(join(folder, file), 'utf8'),
+  )
+  writeFileSync(join(folder, file), text)
+  const [program = '', ...args] = commands(folder)[name] ?? []
+  const env = { ...process.env, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder }
+  const child: ChildProcess = spawn(program, args, { cwd: folder, env, stdio: 'ignore' })
+  await waitUntil(
+    `an answer of ${name}`,
+    async () => (await fetch(`http://127.0.0.1:${port}/`)).ok || true,
+  )
+  return {
+    port,
+    async stop() {
+      const gone = once(child, 'exit')
+      child.kill('SIGTERM')
+      await gone
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
+
+describe.each(here)('$name in front of the model server', (server) => {
+  let front: Awaited<ReturnType<typeof start>>
+  let token: string
+  beforeAll(async () => {
+    front = await start(server)
+    token = await proxy.issuer.sign({ sub: 'robot', tenant_id: 'acme' })
+  })
+  afterAll(() => front.stop())
+
+  const ask = (path: string, headers: Record<string, string> = {}, init: RequestInit = {}) =>
+    fetch(`http://127.0.0.1:${front.port}${path}`, { ...init, headers })
+  const authorized = () => ({ authorization: `Bearer ${token}` })
+
+  test('lets in who has a token, says who it is and keeps the token', async () => {
+    const body = JSON.stringify({ prompt: 'x'.repeat(5000) })
+    const forged = { 'x-gatehouse-subject': 'root', 'x-gatehouse-tenant': 'other' }
+    const answer = await ask(
+      '/v1/chat/completions?a=b',
+      { ...authorized(), ...forged, 'content-type': 'application/json' },
+      { method: 'POST', body },
+    )
+    expect(answer.status).toBe(200)
+    expect(proxy.model.received).toHaveLength(1)
+    const [request] = proxy.model.received
+    expect(request).toMatchObject({ method: 'POST', target: '/v1/chat/completions?a=b' })
+    expect(request?.body.toString()).toBe(body)
+    expect(request?.headers).toMatchObject({
+      'x-gatehouse-subject': 'robot',
+      'x-gatehouse-tenant': 'acme',
+      'x-gatehouse-scope': 'ocr_api_access',
+    })
+    expect(JSON.stringify(request?.headers)).not.toContain(token)
+  })
+
+  test('refuses with the challenge who has none, or one without the scope', async () => {
+    const without = await ask('/v1/models')
+    expect(without.status).toBe(401)
+    expect(without.headers.get('www-authenticate')).toContain('resource_metadata=')
+    const scopeless = await proxy.issuer.sign({ scope: 'openid' })
+    expect((await ask('/v1/models', { authorization: `Bearer ${scopeless}` })).status).toBe(403)
+    expect(proxy.model.received).toHaveLength(0)
+  })
+
+  test('passes on what needs no token, with no identity, whatever the caller claims', async () => {
+    expect((await ask('/health', { 'x-gatehouse-subject': 'root' })).status).toBe(200)
+    expect(proxy.model.received[0]?.headers['x-gatehouse-subject'] ?? '').toBe('')
+  })
+
+  test.each([
+    ['another path', '/admin'],
+    ['an encoded path', '/v1/%6dodels'],
+    ['a path with dots', '/health/../v1/secret'],
+    ['two slashes', '//health'],
+  ])('never passes on what is no route: %s', async (_title, path) => {
+    const head = `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n`
+    const answer = await exchangeRaw(front.port, `${head}Authorization: Bearer ${token}\r\n\r\n`)
+    const passedOn = proxy.model.received.map(({ target }) => target)
+    expect([403, 400, 200]).toContain(statusOf(answer))
+    expect(passedOn.filter((target) => !['/v1/models', '/health'].includes(target))).toEqual([])
+  })
+
+  test('lets nobody ask about another request than the one that is passed on', async () => {
+    for (const [method, uri] of [
+      ['x-original-method', 'x-original-uri'],
+      ['x-forwarded-method', 'x-forwarded-uri'],
+    ] as const) {
+      const answer = await ask('/v1/models', { [method]: 'GET', [uri]: '/health' })
+      expect([401, 403]).toContain(answer.status)
+    }
+    expect(proxy.model.received).toHaveLength(0)
+  })
+
+  test('passes on a bound token with a proof for the public address', async () => {
+    const client = await createDpopClient(() => proxy.time.now)
+    const accessToken = await proxy.issuer.sign({ cnf: { jkt: client.jkt } })
+    const uri = `${proxy.url}/v1/models`
+    const dpop = await client.prove({ method: 'GET', uri, accessToken })
+    const headers = { authorization: `DPoP ${accessToken}`, dpop }
+    expect((await ask('/v1/models', headers)).status).toBe(200)
+    expect((await ask('/v1/models', headers)).status, 'the same proof again').toBe(401)
+    expect(proxy.model.received.map(({ headers: got }) => got['dpop'])).toEqual([undefined])
+  })
+})
