@@ -27,7 +27,7 @@ const ONE_WRITE_UP_TO_BYTES = 65_536
 
 /** Is shown the answer as it passes, and changes nothing of it. */
 export type AnswerObserver = {
-  onHeaders: (headers: IncomingHttpHeaders) => void
+  onHeaders: (status: number, headers: IncomingHttpHeaders) => void
   onChunk: (chunk: Buffer) => void
 }
 
@@ -100,7 +100,7 @@ function attempt(
         onResponseStart(_controller, status, upstreamHeaders) {
           // Informational: the answer is still to come.
           if (status < 200) return
-          observer?.onHeaders(upstreamHeaders)
+          observer?.onHeaders(status, upstreamHeaders)
           bodyLength = contentLengthOf(upstreamHeaders)
           res.writeHead(status, responseHeaders(upstreamHeaders, requestId))
           const isShort = bodyLength !== undefined && bodyLength <= ONE_WRITE_UP_TO_BYTES

@@ -1,7 +1,7 @@
 /** What is looked for in a JSON document, by the way that leads there, and what to do where it is found. */
 export type Place = {
   /** It is an object, of which these members matter. */
-  members?: ReadonlyMap<string, Place>
+  members?: readonly (readonly [name: string, Place])[]
   /** It is an array, of which every item matters. */
   items?: Place
   /** An object or a string that is not empty begins here. */
@@ -28,6 +28,8 @@ const CLOSE_OBJECT = 0x7d
 
 const MAX_OBJECT_BYTES = 4096
 const MAX_NAME_BYTES = 32
+/** Up to here a loop finds the end of a string sooner than a search does. */
+const SHORT_BYTES = 32
 
 /**
  * Finds places in a document that comes in pieces and is not kept: depth and strings are followed byte by byte, so that a text which
@@ -38,12 +40,13 @@ export function createJsonScanner(root: Place): JsonScanner {
   /** The places of the open objects and arrays on a way to something; deeper ones only count for `depth`. */
   let path: Place[] = []
   let isNameNext = false
-  let name = ''
+  /** The name read last, as far as it has come: its bytes, and how many there were. */
+  const name = new Uint8Array(MAX_NAME_BYTES)
+  let nameLength = 0
+  let isInName = false
   let isInString = false
   /** The string before this byte ended in a backslash that is itself not escaped. */
   let isEscaped = false
-  /** What has been read of a string that is a name. */
-  let namePart: string | undefined
   /** Waits for the first byte of a string that is a value. */
   let onFirstByte: (() => void) | undefined
   let kept: { parts: Buffer[]; bytes: number; isDone: (text: Buffer) => void } | undefined
@@ -53,7 +56,13 @@ export function createJsonScanner(root: Place): JsonScanner {
     if (depth !== path.length) return undefined
     const around = path.at(-1)
     if (around === undefined) return root
-    return around.items ?? around.members?.get(name)
+    return around.items ?? around.members?.find(([each]) => isName(each))?.[1]
+  }
+
+  function isName(wanted: string): boolean {
+    if (wanted.length !== nameLength) return false
+    for (let i = 0; i < nameLength; i += 1) if (wanted.charCodeAt(i) !== name[i]) return false
+    return true
   }
 
   function open(at: number, isObject: boolean): void {
@@ -68,7 +77,7 @@ export function createJsonScanner(root: Place): JsonScanner {
     }
     depth += 1
     isNameNext = isObject
-    name = ''
+    nameLength = 0
   }
 
   function close(bytes: Buffer, end: number): void {
@@ -90,8 +99,10 @@ export function createJsonScanner(root: Place): JsonScanner {
   function beginString(): void {
     isInString = true
     if (depth !== path.length) return
-    if (isNameNext && path.at(-1)?.members !== undefined) namePart = ''
-    else onFirstByte = placeOfValue()?.onFound
+    if (isNameNext && path.at(-1)?.members !== undefined) {
+      isInName = true
+      nameLength = 0
+    } else onFirstByte = placeOfValue()?.onFound
   }
 
   /** Reads on in a string, and gives where to go on after it, or `to`. */
@@ -102,20 +113,27 @@ export function createJsonScanner(root: Place): JsonScanner {
     }
     const end = findEnd(bytes, from, to)
     const stop = end === -1 ? to : end
-    if (namePart !== undefined && namePart.length <= MAX_NAME_BYTES) {
-      namePart += bytes.toString('latin1', from, Math.min(stop, from + MAX_NAME_BYTES + 1))
-    }
+    if (isInName) readName(bytes, from, stop)
     if (end === -1) return to
     isInString = false
-    if (namePart !== undefined) name = namePart
-    namePart = undefined
+    isInName = false
     return end + 1
+  }
+
+  /** A name that is too long is cut, and so is none that is sought. */
+  function readName(bytes: Buffer, from: number, to: number): void {
+    for (let at = from; at < to && nameLength < MAX_NAME_BYTES; at += 1) {
+      name[nameLength] = bytes[at] ?? 0
+      nameLength += 1
+    }
   }
 
   function findEnd(bytes: Buffer, from: number, to: number): number {
     let at = from
     if (isEscaped) at += 1
     isEscaped = false
+    const near = Math.min(at + SHORT_BYTES, to)
+    for (let i = at; i < near && bytes[i] !== BACKSLASH; i += 1) if (bytes[i] === QUOTE) return i
     for (;;) {
       const quote = bytes.indexOf(QUOTE, at)
       const end = quote === -1 || quote > to ? to : quote
@@ -154,10 +172,10 @@ export function createJsonScanner(root: Place): JsonScanner {
       depth = 0
       path = []
       isNameNext = false
-      name = ''
+      nameLength = 0
+      isInName = false
       isInString = false
       isEscaped = false
-      namePart = undefined
       onFirstByte = undefined
       kept = undefined
     },

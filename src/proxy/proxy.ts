@@ -160,20 +160,21 @@ async function sendToModel(
   const { req, res } = call
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
   const idleMs = proxy.idleTimeoutSeconds * 1000
+  const meter = createUsageMeter(req.headers, (usage) => {
+    call.usage = usage
+  })
   const body = await readRequestBody(req, headers, {
     maxBytes: proxy.maxBodyBytes,
     idleMs,
     bytes: call.bytes,
+    onChunk: meter.onRequestChunk,
   })
   const { method = '', url: target = '' } = req
   const { signal } = call.abort
   signal.throwIfAborted()
   const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
-  const observer = createUsageMeter((usage) => {
-    call.usage = usage
-  })
   await forward(
-    { res, requestId: call.requestId, bytes: call.bytes, idleMs, signal, observer },
+    { res, requestId: call.requestId, bytes: call.bytes, idleMs, signal, observer: meter },
     upstream,
     request,
   )

@@ -8,7 +8,13 @@ const COLLECT_UP_TO_BYTES = 65_536
 
 export type RequestBody = Buffer | Readable | null
 
-export type BodyLimits = { maxBytes: number; idleMs: number; bytes: { in: number } }
+export type BodyLimits = {
+  maxBytes: number
+  idleMs: number
+  bytes: { in: number }
+  /** Is shown the body as it passes. */
+  onChunk: (chunk: Buffer) => void
+}
 
 /** AppError `content_too_large` before anything is read, when the length is declared. */
 export function requireAcceptableLength(
@@ -32,11 +38,12 @@ export function readRequestBody(
   return contentLength <= COLLECT_UP_TO_BYTES ? collect(req, limits) : streamBody(req, limits)
 }
 
-function collect(req: IncomingMessage, { bytes }: BodyLimits): Promise<Buffer> {
+function collect(req: IncomingMessage, { bytes, onChunk }: BodyLimits): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
       bytes.in += chunk.length
+      onChunk(chunk)
       chunks.push(chunk)
     })
     req.on('end', () =>
@@ -47,7 +54,8 @@ function collect(req: IncomingMessage, { bytes }: BodyLimits): Promise<Buffer> {
 }
 
 /** A stream of its own: undici destroys what it is given, and the request's connection may still be needed. */
-function streamBody(req: IncomingMessage, { maxBytes, idleMs, bytes }: BodyLimits): Readable {
+function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
+  const { maxBytes, idleMs, bytes, onChunk } = limits
   const body = new Readable({
     read() {
       idle.refresh()
@@ -65,6 +73,7 @@ function streamBody(req: IncomingMessage, { maxBytes, idleMs, bytes }: BodyLimit
   const onData = (chunk: Buffer) => {
     idle.refresh()
     bytes.in += chunk.length
+    onChunk(chunk)
     if (bytes.in > maxBytes) body.destroy(tooLarge(maxBytes))
     else if (!body.push(chunk)) req.pause()
   }

@@ -3,23 +3,34 @@ import { z } from 'zod'
 import type { AuditFacts } from '../audit/record.ts'
 import { createEventReader } from './event-data.ts'
 import type { AnswerObserver } from './forward.ts'
+import { createImageCounter, type ImageCounter } from './image-counter.ts'
 import { createJsonScanner, type Place } from './json-scanner.ts'
+import { identityTypeOf } from './media-type.ts'
 
 type Usage = NonNullable<AuditFacts['usage']>
 
 const count = z.int().min(0).optional().catch(undefined)
 const statedUsage = z.object({ prompt_tokens: count, completion_tokens: count })
 
+export type UsageMeter = AnswerObserver & { onRequestChunk: ImageCounter['onChunk'] }
+
 /**
  * Reads from an answer that passes by how many tokens the model server says it took, and reports it each time that it
  * becomes known. A stream that says nothing (yet) counts one token for each piece of text, `estimated`. What is encoded,
- * or neither JSON nor server-sent events, is not looked at.
+ * or neither JSON nor server-sent events, is not looked at. The images of the request count when it was not refused.
  */
-export function createUsageMeter(report: (usage: Usage) => void): AnswerObserver {
+export function createUsageMeter(
+  requestHeaders: IncomingHttpHeaders,
+  report: (usage: Usage) => void,
+): UsageMeter {
+  const images = createImageCounter(requestHeaders)
   let read: ((chunk: Buffer) => void) | undefined
   return {
-    onHeaders(headers) {
-      read = readerOf(headers, report)
+    onRequestChunk: images.onChunk,
+    onHeaders(status, headers) {
+      const known = status < 300 && images.count() > 0 ? { images: images.count() } : undefined
+      if (known !== undefined) report(known)
+      read = readerOf(headers, (tokens) => report({ ...tokens, ...known }))
     },
     onChunk(chunk) {
       read?.(chunk)
@@ -28,11 +39,9 @@ export function createUsageMeter(report: (usage: Usage) => void): AnswerObserver
 }
 
 function readerOf(headers: IncomingHttpHeaders, report: (usage: Usage) => void) {
-  const { 'content-type': contentType = '', 'content-encoding': encoding = 'identity' } = headers
-  if (encoding.toLowerCase() !== 'identity') return undefined
-  switch (contentType.split(';', 1).join('').trim().toLowerCase()) {
+  switch (identityTypeOf(headers)) {
     case 'application/json': {
-      const { scan } = createJsonScanner(placeOfUsage((usage) => report(usage)))
+      const { scan } = createJsonScanner(placeOfUsage(report))
       return (chunk: Buffer) => scan(chunk, 0, chunk.length)
     }
     case 'text/event-stream':
@@ -56,19 +65,19 @@ function createStreamReader(report: (usage: Usage) => void): (chunk: Buffer) => 
     },
   }
   const { scan, restart } = createJsonScanner({
-    members: new Map([...(stated.members ?? []), ['choices', placeOfContent(piece)]]),
+    members: [...(stated.members ?? []), ['choices', placeOfContent(piece)]],
   })
   return createEventReader({ onData: scan, onEventEnd: restart })
 }
 
 /** OpenAI's `usage`, at the top of an answer or of a part of a stream. */
 const placeOfUsage = (onUsage: (usage: Usage) => void): Place => ({
-  members: new Map([['usage', { onObject: (text) => parseUsage(text, onUsage) }]]),
+  members: [['usage', { onObject: (text) => parseUsage(text, onUsage) }]],
 })
 
 /** `choices[].delta.content` */
 const placeOfContent = (content: Place): Place => ({
-  items: { members: new Map([['delta', { members: new Map([['content', content]]) }]]) },
+  items: { members: [['delta', { members: [['content', content]] }]] },
 })
 
 function parseUsage(text: Buffer, onUsage: (usage: Usage) => void): void {

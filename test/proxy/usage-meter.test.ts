@@ -8,10 +8,10 @@ type Usage = AuditFacts['usage']
 /** What the meter makes of an answer that comes in these pieces. */
 function meter(pieces: readonly Buffer[], headers: Record<string, string>): Usage {
   let usage: Usage
-  const observer = createUsageMeter((known) => {
+  const observer = createUsageMeter({}, (known) => {
     usage = known
   })
-  observer.onHeaders(headers)
+  observer.onHeaders(200, headers)
   for (const piece of pieces) observer.onChunk(piece)
   return usage
 }

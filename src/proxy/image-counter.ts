@@ -1,0 +1,81 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { createJsonScanner } from './json-scanner.ts'
+import { identityTypeOf } from './media-type.ts'
+
+/** Is shown a request's body as it passes, and counts the images in it. */
+export type ImageCounter = { onChunk: (chunk: Buffer) => void; count: () => number }
+
+/**
+ * Counts the `image_url` parts of a chat's messages, the `image` of a plain JSON request, and the files of a form. Keeps nothing of
+ * a body but the headers of a form's part; of an encoded body, or one of another type, it counts nothing.
+ */
+export function createImageCounter(headers: IncomingHttpHeaders): ImageCounter {
+  let images = 0
+  const onImage = () => {
+    images += 1
+  }
+  const count = () => images
+  switch (identityTypeOf(headers)) {
+    case 'application/json': {
+      const { scan } = createJsonScanner(placeOfImages(onImage))
+      return { count, onChunk: (chunk) => scan(chunk, 0, chunk.length) }
+    }
+    case 'multipart/form-data': {
+      const boundary = boundaryOf(headers)
+      return {
+        count,
+        onChunk: boundary === undefined ? ignore : createFormReader(boundary, onImage),
+      }
+    }
+    default:
+      return { count, onChunk: ignore }
+  }
+}
+
+const ignore = () => undefined
+
+function placeOfImages(onFound: () => void) {
+  const part = { members: [['image_url', { onFound }]] } as const
+  const message = { members: [['content', { items: part }]] } as const
+  return {
+    members: [
+      ['messages', { items: message }],
+      ['image', { onFound }],
+    ],
+  } as const
+}
+
+/** RFC 2046 §5.1.1 */
+const BOUNDARY = /;\s*boundary=(?:"([^"]{1,70})"|([^\s";]{1,70}))/i
+
+function boundaryOf({ 'content-type': contentType = '' }: IncomingHttpHeaders) {
+  const [, quoted, plain] = BOUNDARY.exec(contentType) ?? []
+  return quoted ?? plain
+}
+
+const MAX_PART_HEADER_BYTES = 4096
+/** RFC 7578 §4.2: what has a file name is a file. */
+const IS_FILE = /^content-disposition:.*;\s*filename\*?=/im
+
+function createFormReader(boundary: string, onFile: () => void): (chunk: Buffer) => void {
+  const delimiter = `\r\n--${boundary}`
+  // The first delimiter may be the very beginning.
+  let rest = Buffer.from('\r\n')
+  let isInHeaders = false
+  return (chunk) => {
+    const bytes = Buffer.concat([rest, chunk])
+    let from = 0
+    for (;;) {
+      const sought = isInHeaders ? '\r\n\r\n' : delimiter
+      const at = bytes.indexOf(sought, from)
+      if (at === -1) {
+        const kept = isInHeaders ? MAX_PART_HEADER_BYTES : delimiter.length - 1
+        rest = bytes.subarray(Math.max(from, bytes.length - kept))
+        return
+      }
+      if (isInHeaders && IS_FILE.test(bytes.toString('latin1', from, at))) onFile()
+      isInHeaders = !isInHeaders
+      from = at + sought.length
+    }
+  }
+}
