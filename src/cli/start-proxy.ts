@@ -5,6 +5,7 @@ import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
+import { createCors } from '../proxy/cors.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy, type Routing } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
@@ -79,6 +80,7 @@ export async function startProxy(
     revocations: revocations.guard,
     upstreams,
     forwardAuth: proxy.forwardAuth,
+    cors: proxy.cors.origins.length > 0 ? createCors(proxy.cors.origins) : undefined,
     metrics: createProxyMetrics(registry, { jwks, upstreams, revocations: revocations.guard }),
     audit,
     log,

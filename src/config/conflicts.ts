@@ -89,7 +89,6 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 function unavailable(config: Config): string[] {
   const { proxy, limits } = config
   const asked = {
-    'proxy.cors.origins': proxy.cors.origins.length > 0,
     'proxy.workers': proxy.workers > 1,
     'limits.defaults': limits.defaults !== undefined,
   }

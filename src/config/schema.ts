@@ -114,7 +114,7 @@ export const configSchema = z.strictObject({
         })
         .prefault({}),
       forwardAuth: z.boolean().default(false),
-      cors: z.strictObject({ origins: z.array(z.string()).default([]) }).prefault({}),
+      cors: z.strictObject({ origins: z.array(origin).default([]) }).prefault({}),
       workers: wholeNumber(1).default(1),
       clientId: z.string().min(1).optional(),
       clientKeyFile: z.string().min(1).optional(),

@@ -102,7 +102,7 @@ function attempt(
           if (status < 200) return
           observer?.onHeaders(status, upstreamHeaders)
           bodyLength = contentLengthOf(upstreamHeaders)
-          res.writeHead(status, responseHeaders(upstreamHeaders, requestId))
+          res.writeHead(status, responseHeaders(upstreamHeaders, requestId, res.getHeader('vary')))
           const isShort = bodyLength !== undefined && bodyLength <= ONE_WRITE_UP_TO_BYTES
           if (!isShort) res.flushHeaders()
         },
@@ -140,14 +140,21 @@ function pauseUntilDrained(
   res.on('drain', goOn).on('close', goOn)
 }
 
-function responseHeaders(headers: IncomingHttpHeaders, requestId: string): OutgoingHttpHeaders {
+/** What the model server says of CORS is for callers of its own: who may read the answer is ours to say. */
+function responseHeaders(
+  headers: IncomingHttpHeaders,
+  requestId: string,
+  ownVary: OutgoingHttpHeaders[string],
+): OutgoingHttpHeaders {
   const named = [headers.connection ?? []].flat().join(',').toLowerCase().split(',')
   const kept: OutgoingHttpHeaders = { 'x-request-id': requestId }
   for (const name in headers) {
     if (HOP_BY_HOP.has(name) || name === 'x-request-id') continue
+    if (name.startsWith('access-control-')) continue
     if (named.some((listed) => listed.trim() === name)) continue
     kept[name] = headers[name]
   }
+  if (ownVary !== undefined) kept['vary'] = [ownVary, kept['vary'] ?? []].flat().join(', ')
   return kept
 }
 

@@ -11,6 +11,7 @@ import { challengesOf } from '../tokens/challenge.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
 import { discardRest, openCall, recordCall, type Call } from './call.ts'
+import { answerPreflight, isPreflight, type Cors } from './cors.ts'
 import { ClientGone, forward } from './forward.ts'
 import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
 import { NO_IDENTITY } from './identity-headers.ts'
@@ -41,6 +42,8 @@ export type ProxyOptions = Routing & {
   upstreams: Upstreams
   /** Whether other proxies may ask about requests that they pass on themselves. */
   forwardAuth: boolean
+  /** Undefined where no browser app may read answers. */
+  cors: Cors | undefined
   metrics: ProxyMetrics
   audit: Pick<AuditTrail, 'record' | 'requireRecordable'>
   log: Log
@@ -90,9 +93,11 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
 }
 
 async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
-  const { req } = call
+  const { req, res } = call
   const { method = '', url: target = '' } = req
+  const isOpen = proxy.cors?.open(req, res) ?? false
   const headers = readRequestHeaders(req.rawHeaders)
+  if (isOpen && isPreflight(req)) return sendPreflight(proxy, call)
   if (proxy.forwardAuth && isForwardAuth(target)) return answerQuestion(proxy, call, headers)
   const route = proxy.table.match(method, target)
   call.route = route.path
@@ -214,6 +219,13 @@ function upstreamHeaders(proxy: ProxyContext, call: Call, headers: RequestHeader
 function newTraceparent(): string {
   const random = randomUUID().replaceAll('-', '')
   return `00-${random}-${random.slice(16)}-00`
+}
+
+function sendPreflight({ table }: ProxyContext, call: Call): void {
+  const { req, res, requestId } = call
+  const { path, methods } = table.at(req.url ?? '')
+  call.route = path
+  answerPreflight(req, res, { methods, requestId })
 }
 
 function sendOwnDocument(proxy: ProxyContext, { res, requestId, bytes }: Call): void {

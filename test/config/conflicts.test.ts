@@ -124,7 +124,6 @@ describe('what seals the keys', () => {
 
 describe('what this version does not have', () => {
   test.each([
-    ['proxy.cors.origins', { proxy: { cors: { origins: ['https://a.example'] } } }],
     ['proxy.workers', { proxy: { workers: 2 } }],
     ['limits.defaults', { limits: { defaults: { rpm: 1 } } }],
   ])('is refused rather than ignored: %s', (setting, input) => {
