@@ -4,6 +4,7 @@ import { startHttpServer } from '../kernel/http-server.ts'
 import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import { createAdmission } from '../proxy/admission.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createCors } from '../proxy/cors.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
@@ -64,6 +65,19 @@ export async function startProxy(
   const audit = await openAudit(config, 'proxy', { log, clock })
   watchAudit(registry, audit)
   const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
+  const metrics = createProxyMetrics(registry, {
+    jwks,
+    upstreams,
+    waiting: () => admission.waiting(),
+    revocations: revocations.guard,
+  })
+  const admission = createAdmission({
+    upstreams,
+    ...proxy.queue,
+    clockSkewSeconds: proxy.clockSkewSeconds,
+    clock,
+    observeWait: metrics.observeWait,
+  })
   const verifying = createProxy({
     url: proxy.url,
     issuer: issuer.url,
@@ -81,7 +95,8 @@ export async function startProxy(
     upstreams,
     forwardAuth: proxy.forwardAuth,
     cors: proxy.cors.origins.length > 0 ? createCors(proxy.cors.origins) : undefined,
-    metrics: createProxyMetrics(registry, { jwks, upstreams, revocations: revocations.guard }),
+    admission,
+    metrics,
     audit,
     log,
   })

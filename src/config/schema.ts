@@ -93,6 +93,13 @@ export const configSchema = z.strictObject({
       upstreams: z.array(origin).min(1).default(['http://localhost:8000']),
       upstreamApiKey: secret().optional(),
       maxInFlightPerUpstream: wholeNumber(1).default(64),
+      queue: z
+        .strictObject({
+          maxWaiting: wholeNumber(0, 100_000).default(1024),
+          // A request with its body has 300 s to arrive, and its wait is a part of them.
+          maxWaitSeconds: wholeNumber(1, 240).default(30),
+        })
+        .prefault({}),
       routes: z.array(route).default(DEFAULT_ROUTES),
       maxBodyBytes: wholeNumber(1).default(33_554_432),
       connectTimeoutSeconds: wholeNumber(1).default(2),

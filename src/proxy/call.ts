@@ -97,7 +97,7 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
     ...facts,
     bytes_in: call.bytes.in,
     bytes_out: call.bytes.out,
-    queued_ms: call.queuedMs,
+    queued_ms: Math.round(call.queuedMs * 1000) / 1000,
     usage: call.usage,
   })
 }

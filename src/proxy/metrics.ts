@@ -7,17 +7,21 @@ export type ProxyMetrics = {
   /** `outcome` is `allowed` or the code of the refusal. */
   observeCall: (route: string, outcome: string, seconds: number) => void
   observeVerification: (seconds: number) => void
+  /** Of a caller whom the queue has let through or not. */
+  observeWait: (seconds: number) => void
 }
 
 type MetricSources = {
   jwks: RemoteJwks
   upstreams: Upstreams
+  /** How many callers wait for a slot. */
+  waiting: () => number
   revocations: Pick<RevocationGuard, 'lagSeconds'>
 }
 
 export function createProxyMetrics(
   registry: Registry,
-  { jwks, upstreams, revocations }: MetricSources,
+  { jwks, upstreams, waiting, revocations }: MetricSources,
 ): ProxyMetrics {
   const registers = [registry]
   const requests = new Counter({
@@ -38,13 +42,29 @@ export function createProxyMetrics(
     buckets: [0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1, 1, 5],
     registers,
   })
+  const queueSeconds = new Histogram({
+    name: 'gatehouse_proxy_queue_seconds',
+    help: 'From asking for a slot at a model server to having it, or being refused',
+    buckets: [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 240],
+    registers,
+  })
+  void new Gauge({
+    name: 'gatehouse_proxy_waiting',
+    help: 'Callers that wait for a slot at a model server',
+    registers,
+    collect() {
+      this.set(waiting())
+    },
+  })
   void new Gauge({
     name: 'gatehouse_proxy_in_flight',
     help: 'Requests at the model server',
     labelNames: ['upstream'],
     registers,
     collect() {
-      for (const upstream of upstreams.all) this.set({ upstream: upstream.url }, upstream.inFlight)
+      for (const { url, inFlight, publicInFlight } of upstreams.all) {
+        this.set({ upstream: url }, inFlight + publicInFlight)
+      }
     },
   })
   void new Gauge({
@@ -77,5 +97,6 @@ export function createProxyMetrics(
       requestSeconds.observe(seconds)
     },
     observeVerification: (seconds) => verifySeconds.observe(seconds),
+    observeWait: (seconds) => queueSeconds.observe(seconds),
   }
 }

@@ -3,11 +3,12 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { BlockList } from 'node:net'
 import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
-import { AppError, AuthError, toAppError } from '../kernel/errors.ts'
+import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import { sendProblem } from '../kernel/problem.ts'
 import { challengesOf } from '../tokens/challenge.ts'
+import type { Admission } from './admission.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
 import { discardRest, openCall, recordCall, type Call } from './call.ts'
@@ -39,7 +40,8 @@ export type ProxyOptions = Routing & {
   /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
   trustedProxies: BlockList
   revocations: RevocationGuard
-  upstreams: Upstreams
+  upstreams: Pick<Upstreams, 'takeForPublic' | 'releaseFromPublic'>
+  admission: Admission
   /** Whether other proxies may ask about requests that they pass on themselves. */
   forwardAuth: boolean
   /** Undefined where no browser app may read answers. */
@@ -107,12 +109,14 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
 
   // Whoever has not shown a token sends nothing to the model server but the question.
   requireAcceptableLength(headers, route.scopes === undefined ? 0 : proxy.maxBodyBytes)
-  const upstream = proxy.upstreams.take() ?? refuseAsFull()
-  call.upstream = upstream.url
+  if (call.caller === undefined) return askModel(proxy, call, headers)
+  const admitted = proxy.admission.admit(call.caller.token, call)
+  const upstream = admitted instanceof Promise ? await admitted : admitted
+  const admittedAtMs = performance.now()
   try {
     await sendToModel(proxy, call, headers, upstream)
   } finally {
-    proxy.upstreams.release(upstream)
+    proxy.admission.release(upstream, performance.now() - admittedAtMs)
   }
 }
 
@@ -149,11 +153,14 @@ async function answerQuestion(
   res.end()
 }
 
-function refuseAsFull(): never {
-  throw new AppError('temporarily_unavailable', 'The model server has too much to do.', {
-    reason: 'upstreams_full',
-    headers: { 'retry-after': '1' },
-  })
+/** Past the queue and its slots: a monitor learns how a busy model server is, and no stranger keeps a caller waiting. */
+async function askModel(proxy: ProxyContext, call: Call, headers: RequestHeaders): Promise<void> {
+  const upstream = proxy.upstreams.takeForPublic()
+  try {
+    await sendToModel(proxy, call, headers, upstream)
+  } finally {
+    proxy.upstreams.releaseFromPublic(upstream)
+  }
 }
 
 async function sendToModel(
@@ -163,6 +170,7 @@ async function sendToModel(
   upstream: Upstream,
 ): Promise<void> {
   const { req, res } = call
+  call.upstream = upstream.url
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
   const idleMs = proxy.idleTimeoutSeconds * 1000
   const meter = createUsageMeter(req.headers, (usage) => {

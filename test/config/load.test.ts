@@ -57,6 +57,7 @@ describe('the defaults', () => {
         opsListen: '127.0.0.1:8081',
         upstreams: ['http://localhost:8000'],
         maxInFlightPerUpstream: 64,
+        queue: { maxWaiting: 1024, maxWaitSeconds: 30 },
         routes: [
           { method: 'GET', path: '/health', public: true },
           { method: 'GET', path: '/docs', public: true },
@@ -471,6 +472,8 @@ describe('bad values', () => {
     ['proxy.upstreams', ['http://a/v1', 'http://a,', 'a']],
     ['proxy.maxBodyBytes', ['0', '-1']],
     ['proxy.maxInFlightPerUpstream', ['0']],
+    ['proxy.queue.maxWaiting', ['-1']],
+    ['proxy.queue.maxWaitSeconds', ['0', '241']],
     ['proxy.connectTimeoutSeconds', ['0']],
     ['proxy.drainSeconds', ['-1']],
     ['proxy.healthCheck.path', ['health']],

@@ -26,6 +26,8 @@ const SETTINGS: Record<string, string> = {
   'proxy.upstreams': 'GATEHOUSE_PROXY__UPSTREAMS',
   'proxy.upstreamApiKey': 'GATEHOUSE_PROXY__UPSTREAM_API_KEY',
   'proxy.maxInFlightPerUpstream': 'GATEHOUSE_PROXY__MAX_IN_FLIGHT_PER_UPSTREAM',
+  'proxy.queue.maxWaiting': 'GATEHOUSE_PROXY__QUEUE__MAX_WAITING',
+  'proxy.queue.maxWaitSeconds': 'GATEHOUSE_PROXY__QUEUE__MAX_WAIT_SECONDS',
   'proxy.routes': 'GATEHOUSE_PROXY__ROUTES',
   'proxy.maxBodyBytes': 'GATEHOUSE_PROXY__MAX_BODY_BYTES',
   'proxy.connectTimeoutSeconds': 'GATEHOUSE_PROXY__CONNECT_TIMEOUT_SECONDS',

@@ -310,6 +310,7 @@ describe('a client that stops in the middle', () => {
     impatient = await startLoneProxy([
       'proxy.idleTimeoutSeconds=1',
       'proxy.maxInFlightPerUpstream=1',
+      'proxy.queue.maxWaiting=0',
     ])
   })
   afterAll(() => impatient.close())
@@ -351,7 +352,8 @@ describe('a client that stops in the middle', () => {
     const running = impatient.call(token)
     await expect.poll(() => finish.length).toBe(1)
     const refused = await impatient.call(token)
-    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(refused.status).toBe(503)
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
     finish[0]?.()
     expect(await (await running).text()).toBe('done')
 

@@ -1,17 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createFairQueue, MAX_WEIGHT, MIN_WEIGHT, type Place } from '../../src/proxy/fair-queue.ts'
-
-/** Repeatable numbers in [0, 1) (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+import { createRandom } from '../support/random.ts'
 
 /** From tiny to huge, with those that people use in between. */
 const weight = fc.oneof(

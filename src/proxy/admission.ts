@@ -1,0 +1,165 @@
+import type { EventEmitter } from 'node:events'
+import type { Clock } from '../kernel/clock.ts'
+import { AppError } from '../kernel/errors.ts'
+import type { AccessToken } from '../tokens/access-token.ts'
+import { createFairQueue } from './fair-queue.ts'
+import { ClientGone } from './forward.ts'
+import type { Upstream, Upstreams } from './upstreams.ts'
+
+/** Who asks for a slot: of the call, what can end its wait, and where its length is noted. */
+export type Applicant = {
+  readonly res: Pick<EventEmitter, 'prependOnceListener' | 'off'> & { readonly closed: boolean }
+  readonly abort: AbortController
+  queuedMs: number
+}
+
+export type Admission = {
+  /**
+   * Takes a slot for the caller, at once where one is free and nobody waits. A Promise of one otherwise; it rejects with
+   * `temporarily_unavailable` and a `Retry-After` (reason `queue_full`, `queue_timeout`, `token_expires_in_queue`, or
+   * `no_upstream`), with the signal's reason when the call is aborted, or with ClientGone.
+   */
+  admit: (token: AccessToken, applicant: Applicant) => Upstream | Promise<Upstream>
+  /** Gives the slot back after so long, by which is judged how long others will have to wait. */
+  release: (upstream: Upstream, heldMs: number) => void
+  waiting: () => number
+}
+
+export type AdmissionOptions = {
+  upstreams: Pick<Upstreams, 'take' | 'release' | 'onRoom' | 'capacity'>
+  maxWaiting: number
+  maxWaitSeconds: number
+  clockSkewSeconds: number
+  clock: Clock
+  /** Is told how long each caller waited, who was admitted or not. */
+  observeWait: (seconds: number) => void
+  /** In milliseconds from any start, and never set back. */
+  monotonicMs?: () => number
+  /** Runs the task after so many milliseconds, unless cancelled. */
+  schedule?: (task: () => void, ms: number) => () => void
+}
+
+type Waiter = { admit: (upstream: Upstream) => void; refuse: (reason: unknown) => void }
+
+/** Over so many of the last calls the time in a slot is averaged. */
+const AVERAGED_CALLS = 64
+
+/**
+ * Lets callers to the model servers as slots become free there, fairly between tenants by the weight in their tokens.
+ * Nobody waits in vain where that can be known: not longer than `maxWaitSeconds` or its token lives, and not at all when
+ * what waits before it takes longer than that. A tenant may take as many places as remain free to others, so however
+ * long the queue of one is, the next finds room.
+ */
+export function createAdmission(options: AdmissionOptions): Admission {
+  const { upstreams, maxWaiting, clockSkewSeconds, clock, observeWait } = options
+  const { monotonicMs = () => performance.now(), schedule = scheduleOnLoop } = options
+  const maxWaitMs = options.maxWaitSeconds * 1000
+  const queue = createFairQueue<Waiter>()
+  let heldMs = 0
+  let averaged = 0
+  upstreams.onRoom(admitNext)
+
+  function admitNext(): void {
+    while (queue.size() > 0) {
+      let upstream: Upstream | undefined
+      try {
+        upstream = upstreams.take()
+      } catch (error) {
+        for (let each = queue.next(); each !== undefined; each = queue.next()) each.refuse(error)
+        return
+      }
+      if (upstream === undefined) return
+      queue.next()?.admit(upstream)
+    }
+  }
+
+  const msToServe = (count: number): number => (count * heldMs) / Math.max(1, upstreams.capacity())
+
+  function expectedWaitMs({ tenantId, limits }: AccessToken): number {
+    return msToServe(queue.countAhead(tenantId, limits.weight ?? 1) + 1)
+  }
+
+  function refusal(token: AccessToken, reason: keyof typeof REFUSALS): AppError {
+    const waitMs = reason === 'token_expires_in_queue' ? 0 : expectedWaitMs(token)
+    const seconds = Math.max(1, Math.ceil(waitMs / 1000))
+    return new AppError('temporarily_unavailable', REFUSALS[reason], {
+      reason,
+      headers: { 'retry-after': String(seconds) },
+    })
+  }
+
+  function requirePlace(token: AccessToken, tokenLivesMs: number): void {
+    const own = queue.sizeOf(token.tenantId)
+    if (own >= maxWaiting - queue.size()) throw refusal(token, 'queue_full')
+    const patienceMs = Math.min(maxWaitMs, tokenLivesMs)
+    // The exact count takes longer, and is needed only when it could make the difference.
+    if (msToServe(queue.size() + 1) <= patienceMs || expectedWaitMs(token) <= patienceMs) return
+    throw refusal(token, tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_full')
+  }
+
+  function waitForTurn(token: AccessToken, applicant: Applicant): Promise<Upstream> {
+    const tokenLivesMs = (token.expiresAt + clockSkewSeconds) * 1000 - clock()
+    requirePlace(token, tokenLivesMs)
+    const { res, abort } = applicant
+    const { signal } = abort
+    signal.throwIfAborted()
+    if (res.closed) throw new ClientGone()
+    const since = monotonicMs()
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        applicant.queuedMs = monotonicMs() - since
+        observeWait(applicant.queuedMs / 1000)
+        cancelDeadline()
+        signal.removeEventListener('abort', onAbort)
+        res.off('close', onClose)
+        queue.remove(place)
+      }
+      const refuse = (reason: unknown): void => {
+        settle()
+        reject(reason)
+      }
+      const onAbort = (): void => refuse(signal.reason)
+      const onClose = (): void => refuse(new ClientGone())
+      const onDeadline = (): void => {
+        settle()
+        const reason = tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_timeout'
+        reject(refusal(token, reason))
+      }
+      const admit = (upstream: Upstream): void => {
+        settle()
+        resolve(upstream)
+      }
+      const place = queue.enqueue(token.tenantId, token.limits.weight ?? 1, { admit, refuse })
+      const cancelDeadline = schedule(onDeadline, Math.min(maxWaitMs, tokenLivesMs))
+      signal.addEventListener('abort', onAbort)
+      // Before the call is recorded, which happens then, too.
+      res.prependOnceListener('close', onClose)
+    })
+  }
+
+  return {
+    admit(token, applicant) {
+      const upstream = queue.size() === 0 ? upstreams.take() : undefined
+      if (upstream === undefined) return waitForTurn(token, applicant)
+      observeWait(0)
+      return upstream
+    },
+    release(upstream, held) {
+      averaged = Math.min(averaged + 1, AVERAGED_CALLS)
+      heldMs += (held - heldMs) / averaged
+      upstreams.release(upstream)
+    },
+    waiting: queue.size,
+  }
+}
+
+const REFUSALS = {
+  queue_full: 'The model server has too much to do, and too many wait already.',
+  queue_timeout: 'The model server had too much to do for too long.',
+  token_expires_in_queue: 'The access token would expire before its turn comes: get a new one.',
+}
+
+function scheduleOnLoop(task: () => void, ms: number): () => void {
+  const timer = setTimeout(task, ms)
+  return () => clearTimeout(timer)
+}
