@@ -3,11 +3,17 @@ import { listSettings, valueOf } from '../config/settings.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
+import { LIMIT_NAMES } from '../store/counters.ts'
 import type { Running } from './running.ts'
 import type { LoadedConfig } from './settings-of.ts'
 
 /** What a running program takes over; whatever else has changed waits for the next start. */
-const TAKEN_OVER = new Set(['log.level', 'proxy.routes', 'proxy.maxBodyBytes'])
+const TAKEN_OVER = new Set([
+  'log.level',
+  'proxy.routes',
+  'proxy.maxBodyBytes',
+  ...LIMIT_NAMES.map((name) => `limits.defaults.${name}`),
+])
 const CERTIFICATE = /^(issuer|admin|proxy)\.tls\.(?:cert|key)$/
 
 export type ReloadOptions = {
@@ -19,7 +25,7 @@ export type ReloadOptions = {
 }
 
 /**
- * Gives what a SIGHUP does: it takes over certificates, routes and the log level from settings that are good as a whole,
+ * Gives what a SIGHUP does: it takes over certificates, routes, limits and the log level from settings that are good as a whole,
  * and says in the log what it took and what has to wait. Of settings that are not good it says why, and changes nothing.
  */
 export function createReload({ started, read, running, log }: ReloadOptions): () => void {

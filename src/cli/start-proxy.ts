@@ -7,10 +7,12 @@ import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
 import { createAdmission } from '../proxy/admission.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createCors } from '../proxy/cors.ts'
+import { createLimits } from '../proxy/limits.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy, type Routing } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
 import { onRevokedKey } from '../revocations/revoked-keys.ts'
+import { createMemoryCounters } from '../store/memory-counters.ts'
 import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
@@ -78,6 +80,7 @@ export async function startProxy(
     clock,
     observeWait: metrics.observeWait,
   })
+  const limits = createLimits(createMemoryCounters(clock), config.limits.defaults)
   const verifying = createProxy({
     url: proxy.url,
     issuer: issuer.url,
@@ -92,6 +95,7 @@ export async function startProxy(
     }),
     trustedProxies: blockListOf(config.trustedProxies),
     revocations: revocations.guard,
+    limits,
     upstreams,
     forwardAuth: proxy.forwardAuth,
     cors: proxy.cors.origins.length > 0 ? createCors(proxy.cors.origins) : undefined,
@@ -138,6 +142,7 @@ export async function startProxy(
       return () => {
         renewCertificate()
         verifying.setRouting(routingOf(next))
+        limits.setDefaults(next.limits.defaults)
       }
     },
     async close(drainSeconds) {

@@ -87,10 +87,9 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
 
 /** Settings that promise a protection or a feature which this version does not have: better not to start. */
 function unavailable(config: Config): string[] {
-  const { proxy, limits } = config
+  const { proxy } = config
   const asked = {
     'proxy.workers': proxy.workers > 1,
-    'limits.defaults': limits.defaults !== undefined,
   }
   return Object.entries(asked)
     .filter(([, isAsked]) => isAsked)

@@ -6,6 +6,7 @@ import type { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import type { Caller } from './authenticate.ts'
+import type { Counted } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
 
 /** One request from its headers to the end of its answer, with what has become known of it. */
@@ -22,6 +23,8 @@ export type Call = {
   caller: Caller | undefined
   /** Method and route that a proxy of somebody else has asked about. */
   asked: string | undefined
+  /** Where limits apply: what the request was counted as, and is settled with when it is over. */
+  counted: Counted | undefined
   /** Ends the call from outside, with the refusal as its reason. */
   readonly abort: AbortController
   upstream: string | undefined
@@ -47,6 +50,7 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     route: 'none',
     caller: undefined,
     asked: undefined,
+    counted: undefined,
     abort: new AbortController(),
     upstream: undefined,
     bytes: { in: 0, out: 0 },

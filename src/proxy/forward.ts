@@ -102,7 +102,7 @@ function attempt(
           if (status < 200) return
           observer?.onHeaders(status, upstreamHeaders)
           bodyLength = contentLengthOf(upstreamHeaders)
-          res.writeHead(status, responseHeaders(upstreamHeaders, requestId, res.getHeader('vary')))
+          res.writeHead(status, responseHeaders(upstreamHeaders, requestId, res))
           const isShort = bodyLength !== undefined && bodyLength <= ONE_WRITE_UP_TO_BYTES
           if (!isShort) res.flushHeaders()
         },
@@ -140,20 +140,25 @@ function pauseUntilDrained(
   res.on('drain', goOn).on('close', goOn)
 }
 
-/** What the model server says of CORS is for callers of its own: who may read the answer is ours to say. */
+/**
+ * What the model server says, without what is about its connection and what `ours` says itself. What it says of CORS is for
+ * callers of its own: who may read the answer is ours to say.
+ */
 function responseHeaders(
   headers: IncomingHttpHeaders,
   requestId: string,
-  ownVary: OutgoingHttpHeaders[string],
+  ours: ServerResponse,
 ): OutgoingHttpHeaders {
   const named = [headers.connection ?? []].flat().join(',').toLowerCase().split(',')
   const kept: OutgoingHttpHeaders = { 'x-request-id': requestId }
   for (const name in headers) {
     if (HOP_BY_HOP.has(name) || name === 'x-request-id') continue
     if (name.startsWith('access-control-')) continue
+    if (name !== 'vary' && ours.hasHeader(name)) continue
     if (named.some((listed) => listed.trim() === name)) continue
     kept[name] = headers[name]
   }
+  const ownVary = ours.getHeader('vary')
   if (ownVary !== undefined) kept['vary'] = [ownVary, kept['vary'] ?? []].flat().join(', ')
   return kept
 }

@@ -16,6 +16,7 @@ import { answerPreflight, isPreflight, type Cors } from './cors.ts'
 import { ClientGone, forward } from './forward.ts'
 import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
 import { NO_IDENTITY } from './identity-headers.ts'
+import type { Limits } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
@@ -40,6 +41,7 @@ export type ProxyOptions = Routing & {
   /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
   trustedProxies: BlockList
   revocations: RevocationGuard
+  limits: Limits
   upstreams: Pick<Upstreams, 'takeForPublic' | 'releaseFromPublic'>
   admission: Admission
   /** Whether other proxies may ask about requests that they pass on themselves. */
@@ -90,6 +92,7 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
     .catch((error: unknown) => refuse(proxy, call, error))
     .finally(() => {
       proxy.running.remove(call)
+      call.counted?.settle(call.usage, call.upstream !== undefined)
       discardRest(call)
     })
 }
@@ -106,6 +109,7 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   await letIn(proxy, call, { headers, route, method })
   if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call)
   proxy.audit.requireRecordable()
+  await count(proxy, call)
 
   // Whoever has not shown a token sends nothing to the model server but the question.
   requireAcceptableLength(headers, route.scopes === undefined ? 0 : proxy.maxBodyBytes)
@@ -161,6 +165,14 @@ async function askModel(proxy: ProxyContext, call: Call, headers: RequestHeaders
   } finally {
     proxy.upstreams.releaseFromPublic(upstream)
   }
+}
+
+/** Counts the request against the caller's limits, and tells what they are in whatever the answer will be. */
+async function count(proxy: ProxyContext, call: Call): Promise<void> {
+  const entering = call.caller && proxy.limits.enter(call.caller.token)
+  if (entering === undefined) return
+  call.counted = await entering
+  call.res.setHeaders(new Map(Object.entries(call.counted.headers)))
 }
 
 async function sendToModel(

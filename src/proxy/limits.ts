@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto'
+import { AppError } from '../kernel/errors.ts'
+import { isDaily, isLeased, type Counters, type LimitName, type Quota } from '../store/counters.ts'
+import type { AccessToken } from '../tokens/access-token.ts'
+import type { AuditFacts } from '../audit/record.ts'
+import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
+import { rateLimitHeaders } from './rate-limit-headers.ts'
+import { remainingOf, type Remaining } from './remaining.ts'
+
+/** A request that was let in and counted. */
+export type Counted = {
+  /** `RateLimit-Policy` and `RateLimit`, for whatever the answer will be. */
+  headers: Readonly<Record<string, string>>
+  /** Must be called once, when the request is over. */
+  settle: (usage: AuditFacts['usage'], wasServed: boolean) => void
+}
+
+export type Limits = {
+  /**
+   * Counts a request of this caller; undefined where nothing limits it. AppError `rate_limited` with `Retry-After` when a
+   * limit is used up: then nothing was counted.
+   */
+  enter: (token: AccessToken) => Promise<Counted> | undefined
+  /** How much the caller has left of each limit; counts nothing. */
+  read: (token: AccessToken) => Promise<Remaining[]>
+  /** What each subject may use whose token limits nobody. */
+  setDefaults: (defaults: Quota | undefined) => void
+}
+
+/** The caller's limits, counted where `counters` counts. */
+export function createLimits(counters: Counters, defaults: Quota | undefined): Limits {
+  let current = defaults
+  // A token is verified once and used often.
+  let known = new WeakMap<AccessToken, { of: LimitedAccounts | undefined }>()
+
+  function limitedAccountsOf(token: AccessToken): LimitedAccounts | undefined {
+    const found = known.get(token) ?? { of: accountsOf(token, current) }
+    known.set(token, found)
+    return found.of
+  }
+
+  async function enter(of: LimitedAccounts): Promise<Counted> {
+    const lease = randomUUID()
+    const { isLetIn, ...standing } = await counters.enter(of, lease)
+    const limits = remainingOf(of, standing)
+    const headers = rateLimitHeaders(limits)
+    if (!isLetIn) throw refusal(limits, headers)
+    const mustSettle = of.accounts.some((account) => isLeased(account) || isDaily(account))
+    return {
+      headers,
+      settle(usage, wasServed) {
+        if (!mustSettle) return
+        const how = { tokens: tokensOf(usage), wasServed, enteredAtMs: standing.atMs }
+        void counters.leave(of, lease, how)
+      },
+    }
+  }
+
+  return {
+    enter(token) {
+      const of = limitedAccountsOf(token)
+      return of && enter(of)
+    },
+    async read(token) {
+      const of = limitedAccountsOf(token)
+      return of === undefined ? [] : remainingOf(of, await counters.read(of))
+    },
+    setDefaults(next) {
+      current = next
+      known = new WeakMap()
+    },
+  }
+}
+
+function tokensOf(usage: AuditFacts['usage']): number | undefined {
+  if (usage?.prompt_tokens === undefined && usage?.completion_tokens === undefined) return undefined
+  return (usage.prompt_tokens ?? 0) + (usage.completion_tokens ?? 0)
+}
+
+const WHAT: Record<LimitName, string> = {
+  rpm: 'requests in a minute',
+  concurrency: 'requests at once',
+  daily_requests: 'requests in a day',
+  daily_tokens: 'model tokens in a day',
+}
+
+/** Names the limit that takes longest to give way, so that who comes back then is not refused by another. */
+function refusal(
+  limits: readonly Remaining[],
+  headers: Readonly<Record<string, string>>,
+): AppError {
+  const [first, ...others] = limits.filter(({ isExhausted }) => isExhausted)
+  if (first === undefined) throw new TypeError('a request was refused that every limit lets in')
+  const last = others.reduce((a, b) => (waitSecondsOf(b) > waitSecondsOf(a) ? b : a), first)
+  const detail = `The ${last.level} may use no more than ${last.quota} ${WHAT[last.name]}.`
+  return new AppError('rate_limited', detail, {
+    reason: `${last.level}_${last.name}`,
+    headers: { ...headers, 'retry-after': String(waitSecondsOf(last)) },
+  })
+}
+
+/** What running requests hold, they give back at any time: also tokens that were only set aside for them. */
+function waitSecondsOf({ name, remaining, resetSeconds }: Remaining): number {
+  if (name === 'daily_tokens' && remaining > 0) return 1
+  return Math.max(1, resetSeconds ?? 1)
+}

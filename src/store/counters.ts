@@ -1,0 +1,72 @@
+/** What may be limited, by its name in a token: requests in a minute, at once and in a UTC day, model tokens in a UTC day. */
+export const LIMIT_NAMES = ['rpm', 'concurrency', 'daily_requests', 'daily_tokens'] as const
+export type LimitName = (typeof LIMIT_NAMES)[number]
+
+/** What one party may use; what is not there is neither limited nor counted. */
+export type Quota = { readonly [name in LimitName]?: number | undefined }
+
+/** A party whose use is counted under `id`, which is any text. */
+export type Account = { readonly id: string; readonly quota: Quota }
+
+/** Accounts that one request uses. They are of one tenant, whose accounts live together. */
+export type Accounts = { readonly tenant: string; readonly accounts: readonly Account[] }
+
+/** What an account has used. */
+export type Balance = {
+  /** Requests of the last 60 s, and in how many ms the oldest of them no longer counts; 0 when there is none. */
+  minuteRequests: number
+  minuteFreesInMs: number
+  running: number
+  dayRequests: number
+  dayTokens: number
+  /** What the running requests are expected to take beyond that: each as much as the mean of the day, at least 1. */
+  reservedTokens: number
+}
+
+/** The balances stand in the order of the accounts, with the request in them if it was let in. */
+export type Standing = { atMs: number; balances: readonly Balance[] }
+export type Entered = Standing & { isLetIn: boolean }
+
+/** How a request ended. `tokens` is undefined where nobody knows what it took. */
+export type Leaving = {
+  readonly tokens: number | undefined
+  /** Whether a model server had it; if not, it does not count against a day. */
+  readonly wasServed: boolean
+  readonly enteredAtMs: number
+}
+
+/**
+ * Counts requests. Each call takes place as a whole: however many come at once, from however many processes, no account
+ * is ever entered beyond its quota. In 60 s, wherever they begin, no more than `rpm` enter: a request counts for 60 to 61 s.
+ * One that may be away fails with AppError `temporarily_unavailable`.
+ */
+export type Counters = {
+  /** Counts a request, which `lease` names, in every account, or in none when one of them has no room. */
+  enter: (of: Accounts, lease: string) => Entered | Promise<Entered>
+  /** Says that requests go on. Where the counters outlive a process, one that is not heard of for a minute has ended. */
+  renew: (of: Accounts, lease: string) => void | Promise<void>
+  leave: (of: Accounts, lease: string, how: Leaving) => void | Promise<void>
+  read: (of: Accounts) => Standing | Promise<Standing>
+}
+
+export const DAY_MS = 86_400_000
+export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS)
+
+/** What of an account leaves no room for one more request. */
+export function exhaustedIn({ quota }: Account, balance: Balance): LimitName[] {
+  const used = {
+    rpm: balance.minuteRequests,
+    concurrency: balance.running,
+    daily_requests: balance.dayRequests,
+    daily_tokens: balance.dayTokens + balance.reservedTokens,
+  }
+  return LIMIT_NAMES.filter((name) => used[name] >= (quota[name] ?? Infinity))
+}
+
+/** Whether a request must be known by name while it runs. */
+export const isLeased = ({ quota }: Account): boolean =>
+  quota.concurrency !== undefined || quota.daily_tokens !== undefined
+
+/** Whether anything of the account is counted by day. */
+export const isDaily = ({ quota }: Account): boolean =>
+  quota.daily_requests !== undefined || quota.daily_tokens !== undefined

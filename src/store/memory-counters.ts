@@ -1,0 +1,158 @@
+import type { Clock } from '../kernel/clock.ts'
+import {
+  dayOf,
+  exhaustedIn,
+  isDaily,
+  isLeased,
+  type Account,
+  type Balance,
+  type Counters,
+  type Entered,
+  type Standing,
+} from './counters.ts'
+import {
+  countOne,
+  createSlidingMinute,
+  forgetOld,
+  freesInMs,
+  type SlidingMinute,
+} from './sliding-minute.ts'
+
+/** What an account has used of one UTC day (its number since the epoch). */
+export type DayTally = { day: number; requests: number; tokens: number; settled: number }
+
+type Tally = DayTally & { minute: SlidingMinute; running: Set<string> }
+
+/** Never asks anybody, so that nothing need be waited for. */
+export type MemoryCounters = {
+  [name in keyof Counters]: (
+    ...args: Parameters<Counters[name]>
+  ) => Awaited<ReturnType<Counters[name]>>
+} & {
+  /** What must outlive the process: the days that are not over. */
+  days: () => [id: string, tally: DayTally][]
+  restoreDays: (days: readonly [id: string, tally: DayTally][]) => void
+}
+
+const SWEEP_INTERVAL_MS = 60_000
+
+/** Counts for this process alone. What neither runs nor counts any more is forgotten within a minute of use. */
+export function createMemoryCounters(clock: Clock): MemoryCounters {
+  const tallies = new Map<string, Tally>()
+  let sweptAtMs = clock()
+
+  function sweep(nowMs: number): void {
+    if (Math.abs(nowMs - sweptAtMs) < SWEEP_INTERVAL_MS) return
+    sweptAtMs = nowMs
+    for (const [id, tally] of tallies) {
+      bringUpToDate(tally, nowMs)
+      const isUsed = tally.running.size > 0 || tally.minute.total > 0 || isOfUse(tally)
+      if (!isUsed) tallies.delete(id)
+    }
+  }
+
+  function tallyOf({ id }: Account, nowMs: number): Tally {
+    let tally = tallies.get(id)
+    if (tally === undefined) {
+      tally = newTally(nowMs)
+      tallies.set(id, tally)
+    } else {
+      bringUpToDate(tally, nowMs)
+    }
+    return tally
+  }
+
+  /** Of accounts that nobody has used, nothing is kept. */
+  function stand(accounts: readonly Account[], nowMs: number): Standing {
+    return {
+      atMs: nowMs,
+      balances: accounts.map((account) =>
+        balanceOf(
+          account,
+          tallies.has(account.id) ? tallyOf(account, nowMs) : newTally(nowMs),
+          nowMs,
+        ),
+      ),
+    }
+  }
+
+  return {
+    enter({ accounts }, lease): Entered {
+      const nowMs = clock()
+      sweep(nowMs)
+      const before = stand(accounts, nowMs)
+      const isLetIn = accounts.every((account, i) => {
+        const balance = before.balances[i]
+        return balance !== undefined && exhaustedIn(account, balance).length === 0
+      })
+      if (!isLetIn) return { ...before, isLetIn }
+      for (const account of accounts) {
+        const tally = tallyOf(account, nowMs)
+        if (account.quota.rpm !== undefined) countOne(tally.minute, nowMs)
+        if (isDaily(account)) tally.requests += 1
+        if (isLeased(account)) tally.running.add(lease)
+      }
+      return { ...stand(accounts, nowMs), isLetIn }
+    },
+    renew: () => undefined,
+    leave({ accounts }, lease, { tokens, wasServed, enteredAtMs }) {
+      const nowMs = clock()
+      for (const account of accounts) {
+        const tally = tallyOf(account, nowMs)
+        tally.running.delete(lease)
+        if (!isDaily(account)) continue
+        if (!wasServed && dayOf(enteredAtMs) === tally.day) {
+          tally.requests = Math.max(0, tally.requests - 1)
+        }
+        if (tokens === undefined) continue
+        tally.tokens += tokens
+        tally.settled += 1
+      }
+    },
+    read: ({ accounts }) => stand(accounts, clock()),
+    days: () =>
+      [...tallies]
+        .filter(([, tally]) => isOfUse(tally))
+        .map(([id, { day, requests, tokens, settled }]) => [
+          id,
+          { day, requests, tokens, settled },
+        ]),
+    restoreDays(days) {
+      for (const [id, tally] of days) {
+        tallies.set(id, { minute: createSlidingMinute(), running: new Set(), ...tally })
+      }
+    },
+  }
+}
+
+const newTally = (nowMs: number): Tally => ({
+  minute: createSlidingMinute(),
+  running: new Set(),
+  day: dayOf(nowMs),
+  requests: 0,
+  tokens: 0,
+  settled: 0,
+})
+
+const isOfUse = ({ requests, tokens }: DayTally): boolean => requests > 0 || tokens > 0
+
+/** A day that was begun goes on when the clock is put back a little: nobody gets a second budget for it. */
+function bringUpToDate(tally: Tally, nowMs: number): void {
+  forgetOld(tally.minute, nowMs)
+  const day = dayOf(nowMs)
+  if (day === tally.day || day === tally.day - 1) return
+  Object.assign(tally, { day, requests: 0, tokens: 0, settled: 0 } satisfies DayTally)
+}
+
+function balanceOf({ quota }: Account, tally: Tally, nowMs: number): Balance {
+  const { minute, running, requests, tokens, settled } = tally
+  const expected = settled === 0 ? 1 : Math.max(1, Math.ceil(tokens / settled))
+  return {
+    minuteRequests: minute.total,
+    minuteFreesInMs: freesInMs(minute, nowMs),
+    running: running.size,
+    dayRequests: requests,
+    dayTokens: tokens,
+    reservedTokens: quota.daily_tokens === undefined ? 0 : running.size * expected,
+  }
+}

@@ -1,0 +1,211 @@
+import * as fc from 'fast-check'
+import { beforeEach, expect, test } from 'vitest'
+import { DAY_MS, type Accounts, type Counters, type Quota } from '../../src/store/counters.ts'
+
+/** Counters that go by the clock of the test, and others that a second process would have; the same where there is none. */
+export type CountersUnderTest = {
+  counters: Counters
+  peer: Counters
+  time: { now: number }
+}
+
+const MIDNIGHT = Date.UTC(2031, 4, 17)
+let named = 0
+
+/** Accounts that nobody has used before, so that tests do not meet. */
+export function freshAccounts(...quotas: readonly Quota[]): Accounts {
+  named += 1
+  return {
+    tenant: `tenant ${named}`,
+    accounts: quotas.map((quota, i) => ({ id: `account ${named}.${i}`, quota })),
+  }
+}
+
+const lease = () => {
+  named += 1
+  return `lease ${named}`
+}
+
+/** The one suite that all counters pass. */
+export function describeCounters(subject: () => CountersUnderTest): void {
+  beforeEach(() => {
+    subject().time.now = MIDNIGHT
+  })
+
+  const enter = async (of: Accounts, name = lease()) =>
+    (await subject().counters.enter(of, name)).isLetIn
+  const served = (tokens?: number) => ({
+    tokens,
+    wasServed: true,
+    enteredAtMs: subject().time.now,
+  })
+
+  test('a request is counted in every account or in none', async () => {
+    const of = freshAccounts({ rpm: 5, daily_requests: 5 }, { rpm: 2, concurrency: 9 })
+    expect([await enter(of), await enter(of), await enter(of)]).toEqual([true, true, false])
+    const { balances, atMs } = await subject().counters.read(of)
+    expect(atMs).toBe(MIDNIGHT)
+    expect(balances).toEqual([
+      {
+        minuteRequests: 2,
+        minuteFreesInMs: 61_000,
+        running: 0,
+        dayRequests: 2,
+        dayTokens: 0,
+        reservedTokens: 0,
+      },
+      {
+        minuteRequests: 2,
+        minuteFreesInMs: 61_000,
+        running: 2,
+        dayRequests: 0,
+        dayTokens: 0,
+        reservedTokens: 0,
+      },
+    ])
+  })
+
+  test('what was never used is read as unused', async () => {
+    const { balances } = await subject().counters.read(
+      freshAccounts({ rpm: 1, daily_tokens: 1, concurrency: 1 }),
+    )
+    expect(balances).toEqual([
+      {
+        minuteRequests: 0,
+        minuteFreesInMs: 0,
+        running: 0,
+        dayRequests: 0,
+        dayTokens: 0,
+        reservedTokens: 0,
+      },
+    ])
+  })
+
+  test('no 60 s, wherever they begin, see more requests than the quota, and 61 s later there is room', async () => {
+    const gapsMs = fc.array(fc.oneof(fc.nat(900), fc.nat(70_000)), { minLength: 1, maxLength: 40 })
+    await fc.assert(
+      fc.asyncProperty(
+        gapsMs,
+        fc.integer({ min: 1, max: 5 }),
+        fc.nat(999),
+        async (gaps, rpm, offset) => {
+          const { time } = subject()
+          time.now = MIDNIGHT + offset
+          const of = freshAccounts({ rpm })
+          const lets: number[] = []
+          for (const gap of gaps) {
+            time.now += gap
+            const recent = lets.filter((at) => at > time.now - 60_000).length
+            const certain = lets.filter((at) => at > time.now - 61_000).length
+            const isLetIn = await enter(of)
+            if (isLetIn) lets.push(time.now)
+            // In between, either is right.
+            expect([isLetIn, recent < rpm]).not.toEqual([true, false])
+            expect([isLetIn, certain >= rpm]).not.toEqual([false, false])
+          }
+        },
+      ),
+      { numRuns: 30 },
+    )
+  })
+
+  test('a place is free again when a request leaves, once', async () => {
+    const of = freshAccounts({ concurrency: 2 })
+    const [one, two] = [lease(), lease()]
+    expect([await enter(of, one), await enter(of, two), await enter(of)]).toEqual([
+      true,
+      true,
+      false,
+    ])
+    await subject().counters.leave(of, one, served())
+    await subject().counters.leave(of, one, served())
+    expect([await enter(of), await enter(of)]).toEqual([true, false])
+  })
+
+  test('a day ends at midnight UTC, and nothing of it is left', async () => {
+    const { time, counters } = subject()
+    const of = freshAccounts({ daily_requests: 1, daily_tokens: 100 })
+    const name = lease()
+    time.now = MIDNIGHT + DAY_MS - 1
+    expect([await enter(of, name), await enter(of)]).toEqual([true, false])
+    await counters.leave(of, name, served(99))
+    expect((await counters.read(of)).balances).toMatchObject([{ dayRequests: 1, dayTokens: 99 }])
+    time.now += 1
+    expect((await counters.read(of)).balances).toMatchObject([{ dayRequests: 0, dayTokens: 0 }])
+    expect(await enter(of)).toBe(true)
+  })
+
+  test('a clock that is put back over midnight gives nobody a second budget', async () => {
+    const of = freshAccounts({ daily_requests: 1 })
+    expect(await enter(of)).toBe(true)
+    subject().time.now -= 1
+    expect(await enter(of)).toBe(false)
+  })
+
+  test('a request that no model server had does not count against its day, and never against another', async () => {
+    const { time, counters } = subject()
+    const of = freshAccounts({ daily_requests: 2 })
+    const [one, two] = [lease(), lease()]
+    expect([await enter(of, one), await enter(of, two)]).toEqual([true, true])
+    const how = { tokens: undefined, wasServed: false, enteredAtMs: time.now }
+    await counters.leave(of, one, how)
+    expect([await enter(of), await enter(of)]).toEqual([true, false])
+    time.now += DAY_MS
+    expect(await enter(of)).toBe(true)
+    await counters.leave(of, two, how)
+    expect((await counters.read(of)).balances).toMatchObject([{ dayRequests: 1 }])
+  })
+
+  test('running requests have as many tokens set aside as one took in the mean', async () => {
+    const { counters } = subject()
+    const of = freshAccounts({ daily_tokens: 100 })
+    const [one, two, three] = [lease(), lease(), lease()]
+    expect([await enter(of, one), await enter(of, two)]).toEqual([true, true])
+    expect((await counters.read(of)).balances).toMatchObject([{ reservedTokens: 2 }])
+    await counters.leave(of, one, served(30))
+    await counters.leave(of, two, served(41))
+    expect((await counters.read(of)).balances).toMatchObject([{ dayTokens: 71, reservedTokens: 0 }])
+    expect([await enter(of, three), await enter(of)]).toEqual([true, false])
+    await counters.leave(of, three, served())
+    expect((await counters.read(of)).balances).toMatchObject([{ dayTokens: 71, reservedTokens: 0 }])
+  })
+
+  test('many at once, from two processes, are let in as often as the quota says', async () => {
+    const { counters, peer } = subject()
+    const of = freshAccounts({ daily_requests: 50 }, { concurrency: 40 }, { rpm: 30 })
+    const entered = await Promise.all(
+      Array.from({ length: 100 }, async (_, i) =>
+        (i % 2 === 0 ? counters : peer).enter(of, lease()),
+      ),
+    )
+    expect(entered.filter(({ isLetIn }) => isLetIn)).toHaveLength(30)
+  })
+
+  test('tokens are never overspent by more than one request for each that runs at once', async () => {
+    const steps = fc.array(fc.oneof(fc.constant('enter'), fc.nat(60)), { maxLength: 40 })
+    const quotas = fc.record({
+      concurrency: fc.integer({ min: 1, max: 4 }),
+      daily_tokens: fc.integer({ min: 1, max: 200 }),
+    })
+    await fc.assert(
+      fc.asyncProperty(steps, quotas, async (each, quota) => {
+        const of = freshAccounts(quota)
+        const running: string[] = []
+        let spent = 0
+        for (const step of each) {
+          const name = lease()
+          if (step === 'enter') {
+            if (await enter(of, name)) running.push(name)
+            continue
+          }
+          const oldest = running.shift()
+          if (oldest === undefined) continue
+          await subject().counters.leave(of, oldest, served(step))
+          spent += step
+        }
+        expect(spent).toBeLessThan(quota.daily_tokens + 60 * quota.concurrency)
+      }),
+      { numRuns: 30 },
+    )
+  })
+}

@@ -1,0 +1,220 @@
+import * as fc from 'fast-check'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { accountsOf } from '../../src/proxy/limited-accounts.ts'
+import { createLimits } from '../../src/proxy/limits.ts'
+import { createMemoryCounters } from '../../src/store/memory-counters.ts'
+import type { AccessToken, LimitsClaim } from '../../src/tokens/access-token.ts'
+import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+const MIDNIGHT = Date.UTC(2031, 4, 17)
+
+describe('a proxy', () => {
+  let proxy: LoneProxy
+  beforeAll(async () => {
+    proxy = await startLoneProxy(['limits.defaults.rpm=2'])
+  })
+  afterAll(() => proxy.close())
+  beforeEach(() => {
+    proxy.time.now = MIDNIGHT + 3_600_000
+    proxy.model.answer((_req, res) => void res.end('{}'))
+  })
+
+  let named = 0
+  /** Tokens of one fresh client, with these limits. */
+  const clientWith = (limits: object | undefined) => {
+    named += 1
+    const client = { sub: `robot-${named}`, client_id: `robot-${named}` }
+    return async (claims = {}) =>
+      `Bearer ${await proxy.issuer.sign({ ...client, limits, ...claims })}`
+  }
+  const rateLimitOf = ({ headers }: Response) => headers.get('ratelimit')
+
+  test('says on every answer what is left of each limit, and refuses what is too much', async () => {
+    const tokenOf = clientWith({
+      client: { rpm: 2, daily_requests: 100 },
+      tenant: { rpm: 1000, concurrency: 4 },
+    })
+    const first = await proxy.call(await tokenOf())
+    expect([first.status, rateLimitOf(first)]).toEqual([
+      200,
+      '"rpm";r=1;t=61, "daily_requests";r=99;t=82800, "concurrency";r=3',
+    ])
+    expect(first.headers.get('ratelimit-policy')).toBe(
+      '"rpm";q=2;w=60, "daily_requests";q=100;w=86400, "concurrency";q=4;qu="concurrent-requests"',
+    )
+    proxy.time.now += 10_000
+    // It is the client that is counted, whatever token it comes with.
+    expect((await proxy.call(await tokenOf())).status).toBe(200)
+    const refused = await proxy.call(await tokenOf())
+    expect([refused.status, refused.headers.get('retry-after'), rateLimitOf(refused)]).toEqual([
+      429,
+      '51',
+      '"rpm";r=0;t=51, "daily_requests";r=98;t=82790, "concurrency";r=4',
+    ])
+    expect(await refused.json()).toMatchObject({
+      type: 'urn:gatehouse:error:rate_limited',
+      detail: 'The client may use no more than 2 requests in a minute.',
+      error: { code: 'rate_limited' },
+    })
+    await waitUntil('the line', async () => proxy.logged.at(-1)?.['status'] === 429)
+    expect(proxy.logged.at(-1)).toMatchObject({ decision: 'deny', reason: 'client_rpm' })
+    proxy.time.now += 51_000
+    expect((await proxy.call(await tokenOf())).status).toBe(200)
+  })
+
+  test('lets a tenant use nothing of another, and a client of one tenant nothing of its namesake', async () => {
+    const tokenOf = clientWith({ client: { daily_requests: 1 }, tenant: { daily_requests: 2 } })
+    for (const tenant_id of ['a', 'b', 'a:b', '{a}', 'ä']) {
+      expect((await proxy.call(await tokenOf({ tenant_id }))).status).toBe(200)
+      const other = { tenant_id, client_id: 'other' }
+      expect((await proxy.call(await tokenOf(other))).status).toBe(200)
+      expect((await proxy.call(await tokenOf(other))).status).toBe(429)
+    }
+  })
+
+  test('frees the place of a request that is over, also when its client has left', async () => {
+    const token = await clientWith({ subject: { concurrency: 1 } })()
+    let reached = 0
+    proxy.model.answer((_req, res) => {
+      reached += 1
+      if (reached > 1) res.end('{}')
+    })
+    const left = new AbortController()
+    const first = proxy.call(token, { signal: left.signal }).catch(() => undefined)
+    await waitUntil('the first is at the model server', async () => reached === 1)
+    const refused = await proxy.call(token)
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1'])
+    left.abort()
+    await first
+    await waitUntil('its place is free', async () => (await proxy.call(token)).status === 200)
+  })
+
+  test('gives the limits of this installation to the subjects of tokens that have none', async () => {
+    const unlimited = clientWith(undefined)
+    const limited = clientWith({ client: { rpm: 9 } })
+    const statuses = async (tokenOf: (claims?: object) => Promise<string>, claims = {}) => [
+      (await proxy.call(await tokenOf(claims))).status,
+      (await proxy.call(await tokenOf(claims))).status,
+      (await proxy.call(await tokenOf(claims))).status,
+    ]
+    expect(await statuses(unlimited)).toEqual([200, 200, 429])
+    expect(await statuses(unlimited, { sub: 'user:1' })).toEqual([200, 200, 429])
+    expect(await statuses(unlimited, { sub: 'user:2', limits: { weight: 5 } })).toEqual([
+      200, 200, 429,
+    ])
+    expect(await statuses(limited)).toEqual([200, 200, 200])
+  })
+
+  test('shows its own limits where the model server sends some, too', async () => {
+    proxy.model.answer((_req, res) => void res.setHeader('RateLimit', '"theirs";r=7').end('{}'))
+    const answer = await proxy.call(await clientWith({ client: { concurrency: 2 } })())
+    expect(rateLimitOf(answer)).toBe('"concurrency";r=1')
+  })
+
+  test('does not count against the day what it never sent to the model server', async () => {
+    const token = await clientWith({ client: { daily_requests: 1 } })()
+    const body = Buffer.alloc(proxy.config.proxy.maxBodyBytes + 1)
+    const refused = await proxy.call(token, { body })
+    expect([refused.status, rateLimitOf(refused)]).toEqual([413, '"daily_requests";r=0;t=82800'])
+    await waitUntil('the call is over', async () => (await proxy.call(token)).status === 200)
+    expect((await proxy.call(token)).status).toBe(429)
+  })
+
+  test('says nothing of limits where there are none, or nobody has shown a token', async () => {
+    for (const answer of [
+      await proxy.call(undefined, { method: 'GET', body: null }, '/health'),
+      await proxy.call(),
+      await proxy.call(await clientWith({ client: { rpm: 1 } })({ scope: '' })),
+    ]) {
+      expect([answer.headers.has('ratelimit'), answer.headers.has('ratelimit-policy')]).toEqual([
+        false,
+        false,
+      ])
+    }
+  })
+})
+
+const tokenOf = (
+  { tenantId = 'default', clientId = 'robot', subject = 'robot' },
+  limits: LimitsClaim,
+): AccessToken => ({
+  kid: 'k',
+  jti: 'j',
+  subject,
+  clientId,
+  audiences: [],
+  tenantId,
+  scopes: new Set(),
+  limits,
+  issuedAt: 0,
+  expiresAt: 0,
+  confirmation: undefined,
+})
+
+describe('the accounts of a token', () => {
+  const all = { subject: { rpm: 1 }, client: { rpm: 2 }, tenant: { rpm: 3 } }
+
+  test('are never those of other names, whatever is in them', () => {
+    const name = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 4 }),
+      fc.stringMatching(/^[:{}"',\\ab]{0,6}$/),
+      fc.constantFrom('\ud800', '\udfff', '\ufffd'),
+    )
+    const who = fc.record({ tenantId: name, clientId: name, subject: name })
+    fc.assert(
+      fc.property(who, who, (one, two) => {
+        const [a, b] = [one, two].map((each) =>
+          accountsOf(tokenOf(each, all), undefined)?.accounts.map(({ id }) => id),
+        )
+        const isSameTenant = one.tenantId === two.tenantId
+        expect([a?.[0] === b?.[0], a?.[1] === b?.[1], a?.[2] === b?.[2]]).toEqual([
+          isSameTenant && one.subject === two.subject,
+          isSameTenant && one.clientId === two.clientId,
+          isSameTenant,
+        ])
+        expect(new Set(a).size).toBe(3)
+      }),
+    )
+  })
+
+  test('are none where nothing is limited', () => {
+    for (const limits of [{}, { weight: 2 }, { client: {} }, { client: { rpm: undefined } }]) {
+      expect(accountsOf(tokenOf({}, limits), undefined)).toBeUndefined()
+      expect(accountsOf(tokenOf({}, limits), {})).toBeUndefined()
+    }
+  })
+})
+
+describe('a budget of tokens', () => {
+  const time = { now: MIDNIGHT }
+  const limits = createLimits(
+    createMemoryCounters(() => time.now),
+    undefined,
+  )
+  const caller = tokenOf({}, { client: { daily_tokens: 100 }, tenant: { daily_tokens: 1000 } })
+
+  test('is charged with what the model server says, and refuses until midnight when it is used up', async () => {
+    const first = await limits.enter(caller)
+    expect(first?.headers['ratelimit']).toBe('"daily_tokens";r=100;t=86400')
+    first?.settle({ prompt_tokens: 60, completion_tokens: 10, images: 1 }, true)
+    const second = await limits.enter(caller)
+    // As much again is set aside for the second: a third might be too much, and shall ask again soon.
+    await expect(limits.enter(caller)).rejects.toMatchObject({
+      reason: 'client_daily_tokens',
+      headers: { 'retry-after': '1' },
+    })
+    second?.settle({ completion_tokens: 40 }, true)
+    await expect(limits.enter(caller)).rejects.toMatchObject({
+      code: 'rate_limited',
+      message: 'The client may use no more than 100 model tokens in a day.',
+      headers: { 'retry-after': '86400', ratelimit: '"daily_tokens";r=0;t=86400' },
+    })
+    expect(await limits.read(caller)).toMatchObject([
+      { level: 'client', name: 'daily_tokens', quota: 100, remaining: 0 },
+      { level: 'tenant', name: 'daily_tokens', quota: 1000, remaining: 890 },
+    ])
+    time.now += 86_400_000
+    expect((await limits.enter(caller))?.headers['ratelimit']).toBe('"daily_tokens";r=100;t=86400')
+  })
+})

@@ -1,0 +1,34 @@
+import { describe, expect, test } from 'vitest'
+import { createMemoryCounters } from '../../src/store/memory-counters.ts'
+import { describeCounters, freshAccounts } from '../contract/counters-contract.ts'
+
+describe('counters in memory', () => {
+  const time = { now: 0 }
+  const counters = createMemoryCounters(() => time.now)
+  describeCounters(() => ({ counters, peer: counters, time }))
+
+  test('keep the days of another process, and only of accounts that used something', () => {
+    const of = freshAccounts({ daily_requests: 2, daily_tokens: 100 }, { rpm: 9 })
+    const before = createMemoryCounters(() => time.now)
+    before.enter(of, 'one')
+    before.leave(of, 'one', { tokens: 40, wasServed: true, enteredAtMs: time.now })
+    expect(before.days()).toHaveLength(1)
+    const after = createMemoryCounters(() => time.now)
+    after.restoreDays(before.days())
+    expect(after.enter(of, 'two').isLetIn).toBe(true)
+    expect(after.enter(of, 'three').isLetIn).toBe(false)
+    expect(after.read(of).balances).toMatchObject([
+      { dayRequests: 2, dayTokens: 40, reservedTokens: 40 },
+      {},
+    ])
+  })
+
+  test('forget who has used nothing for a while', () => {
+    const idle = createMemoryCounters(() => time.now)
+    idle.enter(freshAccounts({ daily_requests: 1 }), 'one')
+    expect(idle.days()).toHaveLength(1)
+    time.now += 86_400_000
+    idle.enter(freshAccounts({ rpm: 1 }), 'two')
+    expect(idle.days()).toHaveLength(0)
+  })
+})
