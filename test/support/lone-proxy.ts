@@ -21,7 +21,7 @@ export type LoneProxy = {
   logged: Record<string, unknown>[]
   /** POSTs to the model's main route with that Authorization value. */
   call: (authorization?: string, init?: RequestInit, path?: string) => Promise<Response>
-  close: () => Promise<void>
+  close: (drainSeconds?: number) => Promise<void>
 }
 
 /** A proxy between an issuer and a model server that the test controls, under a clock of the test's own. */
@@ -63,8 +63,8 @@ export async function startLoneProxy(
       if (authorization !== undefined) headers.set('authorization', authorization)
       return fetch(`${config.proxy.url}${path}`, { method: 'POST', body: '{}', ...init, headers })
     },
-    async close() {
-      await proxy.close(0)
+    async close(drainSeconds = 0) {
+      await proxy.close(drainSeconds)
       await Promise.all([issuer.close(), model.close()])
       await rm(dir, { recursive: true })
     },
