@@ -66,7 +66,7 @@ export async function startProxy(
   if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
   const audit = await openAudit(config, 'proxy', { log, clock })
   watchAudit(registry, audit)
-  const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams })
+  const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams, log })
   const metrics = createProxyMetrics(registry, {
     jwks,
     upstreams,
@@ -121,6 +121,7 @@ export async function startProxy(
           ? { status: 'ok' }
           : { status: 'unavailable', detail: 'no signing keys yet' },
       revocations: revocations.guard.readiness,
+      upstreams: upstreams.readiness,
       audit: audit.readiness,
     },
     log,

@@ -60,7 +60,7 @@ export function loadConfig(options: LoadOptions = {}): LoadResult {
   const given = new Set(settings.map(({ path }) => path).filter((path) => isGiven(merged, path)))
   return {
     config: parsed.data,
-    warnings: [...warnings, ...findOddities(parsed.data, given)],
+    warnings: [...warnings, ...findOddities(parsed.data)],
     given,
   }
 }

@@ -1,14 +1,8 @@
 import type { Config } from './schema.ts'
 
-/** Settings that are checked and, in this version, change nothing. */
-const WITHOUT_EFFECT = ['proxy.healthCheck.']
-
-/** What may start and is probably not what somebody meant. `given` are the settings that somebody gave. */
-export function findOddities(config: Config, given: ReadonlySet<string>): string[] {
-  const inert = [...given]
-    .filter((path) => WITHOUT_EFFECT.some((prefix) => path.startsWith(prefix)))
-    .map((path) => `${path} has no effect in this version`)
-  return [...inert, ...uncheckedRevocations(config), ...plainUrls(config), ...otherPorts(config)]
+/** What may start and is probably not what somebody meant. */
+export function findOddities(config: Config): string[] {
+  return [...uncheckedRevocations(config), ...plainUrls(config), ...otherPorts(config)]
 }
 
 function uncheckedRevocations({ revocations: { feed, onStale } }: Config): string[] {

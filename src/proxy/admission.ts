@@ -3,7 +3,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import { createFairQueue } from './fair-queue.ts'
-import { ClientGone } from './forward.ts'
+import { ClientGone } from './client-gone.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** Who asks for a slot: of the call, what can end its wait, and where its length is noted. */

@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { AppError } from '../kernel/errors.ts'
+import { ClientGone } from './client-gone.ts'
 import type { RequestBody } from './request-body.ts'
 import { HOP_BY_HOP } from './request-headers.ts'
-import type { Upstream } from './upstreams.ts'
+import { upstreamFailureOf, type UpstreamFailure } from './upstream-failure.ts'
+import type { Upstream, Upstreams } from './upstreams.ts'
 
 export type UpstreamRequest = {
   method: string
@@ -12,14 +14,6 @@ export type UpstreamRequest = {
   /** A flat list of names and values. */
   headers: string[]
   body: RequestBody
-}
-
-/** The caller hung up: there is nobody to answer, and the model server has been told to stop. */
-export class ClientGone extends Error {
-  constructor() {
-    super('the client has gone')
-    this.name = 'ClientGone'
-  }
 }
 
 /** Responses up to here are written together with their headers. */
@@ -39,6 +33,8 @@ export type Exchange = {
   idleMs: number
   /** Ends the exchange; its reason, an AppError, is what `forward` fails with. */
   signal: AbortSignal
+  /** Are told how the model server did. */
+  upstreams: Pick<Upstreams, 'answered' | 'progressed' | 'failed'>
   observer?: AnswerObserver | undefined
 }
 
@@ -52,43 +48,47 @@ export async function forward(
   upstream: Upstream,
   request: UpstreamRequest,
 ): Promise<void> {
-  try {
-    await attempt(exchange, upstream, request)
-  } catch (error) {
-    if (!isRepeatable(error, exchange, request)) throw translate(error)
-    await attempt(exchange, upstream, request).catch((again: unknown) => {
-      throw translate(again)
-    })
-  }
+  const failure = await attempt(exchange, upstream, request)
+  if (failure === undefined) return
+  if (!isRepeatable(failure, exchange, request)) throw failure.error
+  const again = await attempt(exchange, upstream, request)
+  if (again !== undefined) throw again.error
 }
 
-const LOST_CONNECTION = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
-
-function isRepeatable(error: unknown, { res }: Exchange, { method }: UpstreamRequest): boolean {
-  if (method !== 'GET' && method !== 'HEAD') return false
-  return !res.headersSent && !res.closed && LOST_CONNECTION.has(codeOf(error))
+function isRepeatable(
+  { kind }: UpstreamFailure,
+  { res }: Exchange,
+  { method }: UpstreamRequest,
+): boolean {
+  if (!isQuestion(method)) return false
+  return kind === 'broken_off' && !res.headersSent && !res.closed
 }
 
+const isQuestion = (method: string): boolean => method === 'GET' || method === 'HEAD'
+
+/** Fails with what is not the model server's doing; how that failed is what it resolves with. */
 function attempt(
-  { res, requestId, bytes, idleMs, signal, observer }: Exchange,
+  { res, requestId, bytes, idleMs, signal, upstreams, observer }: Exchange,
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
-): Promise<void> {
+): Promise<UpstreamFailure | undefined> {
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined
     let isGone = res.closed
     let bodyLength: number | undefined
+    const isWork = !isQuestion(method)
 
     res.once('close', () => {
       if (res.writableFinished) return
       isGone = true
-      controller?.abort(new ClientGone())
+      leave(new ClientGone())
     })
-    signal.addEventListener('abort', () => {
-      controller?.abort(signal.reason)
-      // One that still waits for a connection has no controller yet, and need not wait for it.
-      reject(signal.reason)
-    })
+    signal.addEventListener('abort', () => leave(signal.reason))
+    // One that still waits for a connection has no controller yet, and need not wait for it.
+    const leave = (reason: Error) => {
+      controller?.abort(reason)
+      reject(reason)
+    }
     upstream.pool.dispatch(
       { method, path: target, headers, body },
       {
@@ -100,6 +100,7 @@ function attempt(
         onResponseStart(_controller, status, upstreamHeaders) {
           // Informational: the answer is still to come.
           if (status < 200) return
+          upstreams.answered(upstream, isWork)
           observer?.onHeaders(status, upstreamHeaders)
           bodyLength = contentLengthOf(upstreamHeaders)
           res.writeHead(status, responseHeaders(upstreamHeaders, requestId, res))
@@ -107,6 +108,7 @@ function attempt(
           if (!isShort) res.flushHeaders()
         },
         onResponseData(paused, chunk) {
+          if (isWork) upstreams.progressed(upstream)
           bytes.out += chunk.length
           observer?.onChunk(chunk)
           if (chunk.length === bodyLength) res.end(chunk)
@@ -114,10 +116,16 @@ function attempt(
         },
         onResponseEnd() {
           res.end()
-          resolve()
+          resolve(undefined)
         },
         onResponseError(_controller, error) {
-          reject(isGone ? new ClientGone() : error)
+          if (isGone) reject(new ClientGone())
+          else if (error instanceof AppError || error instanceof ClientGone) reject(error)
+          else {
+            const failure = upstreamFailureOf(error, controller !== undefined)
+            upstreams.failed(upstream, failure)
+            resolve(failure)
+          }
         },
       },
     )
@@ -167,33 +175,3 @@ function contentLengthOf(headers: IncomingHttpHeaders): number | undefined {
   const text = headers['content-length']
   return text === undefined ? undefined : Number(text)
 }
-
-/** Undici's errors, translated once. */
-function translate(error: unknown): Error {
-  if (error instanceof AppError || error instanceof ClientGone) return error
-  switch (codeOf(error)) {
-    case 'UND_ERR_HEADERS_TIMEOUT':
-    case 'UND_ERR_BODY_TIMEOUT':
-      return new AppError('upstream_timeout', 'The model server did not answer in time.', {
-        cause: error,
-      })
-    case 'EAI_AGAIN':
-    case 'ECONNREFUSED':
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-    case 'ENOTFOUND':
-    case 'UND_ERR_CONNECT_TIMEOUT':
-      return new AppError('upstream_unreachable', 'The model server cannot be reached.', {
-        cause: error,
-      })
-    default:
-      return new AppError(
-        'upstream_unreachable',
-        'The model server broke off the exchange or refused it.',
-        { cause: error },
-      )
-  }
-}
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error ? String(error.code) : ''

@@ -68,6 +68,17 @@ export function createProxyMetrics(
     },
   })
   void new Gauge({
+    name: 'gatehouse_upstream_healthy',
+    help: 'Whether requests go to the model server',
+    labelNames: ['upstream'],
+    registers,
+    collect() {
+      for (const { url, health } of upstreams.all) {
+        this.set({ upstream: url }, health.state === 'usable' ? 1 : 0)
+      }
+    },
+  })
+  void new Gauge({
     name: 'gatehouse_jwks_age_seconds',
     help: 'Since the signing keys were last fetched',
     registers,

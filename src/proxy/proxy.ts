@@ -12,8 +12,9 @@ import type { Admission } from './admission.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
 import { discardRest, openCall, recordCall, type Call } from './call.ts'
+import { ClientGone } from './client-gone.ts'
 import { answerPreflight, isPreflight, type Cors } from './cors.ts'
-import { ClientGone, forward } from './forward.ts'
+import { forward } from './forward.ts'
 import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
 import { NO_IDENTITY } from './identity-headers.ts'
 import type { Limits } from './limits.ts'
@@ -42,7 +43,10 @@ export type ProxyOptions = Routing & {
   trustedProxies: BlockList
   revocations: RevocationGuard
   limits: Limits
-  upstreams: Pick<Upstreams, 'takeForPublic' | 'releaseFromPublic'>
+  upstreams: Pick<
+    Upstreams,
+    'takeForPublic' | 'releaseFromPublic' | 'answered' | 'progressed' | 'failed'
+  >
   admission: Admission
   /** Whether other proxies may ask about requests that they pass on themselves. */
   forwardAuth: boolean
@@ -199,7 +203,15 @@ async function sendToModel(
   signal.throwIfAborted()
   const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
   await forward(
-    { res, requestId: call.requestId, bytes: call.bytes, idleMs, signal, observer: meter },
+    {
+      res,
+      requestId: call.requestId,
+      bytes: call.bytes,
+      idleMs,
+      signal,
+      upstreams: proxy.upstreams,
+      observer: meter,
+    },
     upstream,
     request,
   )

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { AppError } from '../kernel/errors.ts'
+import { ClientGone } from './client-gone.ts'
 import type { RequestHeaders } from './request-headers.ts'
 
 /** Up to here a body is collected and sent in one write, which costs a third less than streaming it. */
@@ -49,7 +50,7 @@ function collect(req: IncomingMessage, { bytes, onChunk }: BodyLimits): Promise<
     req.on('end', () =>
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
     )
-    req.on('error', reject)
+    req.on('error', () => reject(new ClientGone()))
   })
 }
 
@@ -78,7 +79,7 @@ function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
     else if (!body.push(chunk)) req.pause()
   }
   const onEnd = () => body.push(null)
-  const onError = (error: Error) => body.destroy(error)
+  const onError = () => body.destroy(new ClientGone())
   req.on('data', onData).on('end', onEnd).on('error', onError)
   return body
 }

@@ -11,12 +11,6 @@ test('the defaults are nothing to wonder at', () => {
   expect(warningsOf()).toEqual([])
 })
 
-test('a setting that changes nothing in this version is named', () => {
-  expect(warningsOf('audit.sink=stdout', 'proxy.healthCheck.path=/x')).toEqual([
-    'proxy.healthCheck.path has no effect in this version',
-  ])
-})
-
 test('a loopback URL and a listener on different ports are named, and port 0 is not', () => {
   expect(warningsOf('issuer.listen=127.0.0.1:9600')).toEqual([
     'issuer.url names port 9000, but issuer.listen is on 9600: set both',

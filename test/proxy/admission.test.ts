@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ClientGone } from '../../src/proxy/forward.ts'
+import { ClientGone } from '../../src/proxy/client-gone.ts'
 import { callerToken } from '../support/caller-token.ts'
 import { simulateModel } from '../support/simulated-model.ts'
 

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
+import { createLog } from '../../src/kernel/log.ts'
 import { createUpstreams, type Upstream, type Upstreams } from '../../src/proxy/upstreams.ts'
 
 const open: Upstreams[] = []
@@ -14,6 +15,8 @@ function upstreamsOf(count: number, maxInFlightPerUpstream: number): Upstreams {
     connectTimeoutSeconds: 2,
     firstByteTimeoutSeconds: 300,
     idleTimeoutSeconds: 120,
+    healthCheck: { path: '/health', intervalSeconds: 0 },
+    log: createLog('silent'),
   })
   open.push(upstreams)
   return upstreams

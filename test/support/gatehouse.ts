@@ -47,6 +47,8 @@ export async function testConfig(dir: string, set: readonly string[] = []): Prom
       `proxy.url=http://localhost:${proxy}`,
       `proxy.listen=127.0.0.1:${proxy}`,
       `proxy.opsListen=127.0.0.1:${proxyOps}`,
+      // A model server that a test controls answers what the test asks, and nothing else.
+      'proxy.healthCheck.intervalSeconds=0',
       ...set,
     ],
   })

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { Pool } from 'undici'
 import { createAdmission, type Admission, type Applicant } from '../../src/proxy/admission.ts'
 import { AppError } from '../../src/kernel/errors.ts'
+import { USABLE } from '../../src/proxy/upstream-health.ts'
 import type { Upstream } from '../../src/proxy/upstreams.ts'
 import type { AccessToken } from '../../src/tokens/access-token.ts'
 
@@ -38,6 +39,8 @@ export function simulateModel(options: {
     pool: new Pool('http://127.0.0.1:1'),
     inFlight: 0,
     publicInFlight: 0,
+    health: USABLE,
+    lastSignMs: -Infinity,
   }
   const agenda = createAgenda()
   const observedWaits: number[] = []

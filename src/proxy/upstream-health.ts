@@ -1,0 +1,109 @@
+/**
+ * Whether a model server may be used, as a pure state machine: what was seen of it goes in, its next state comes out.
+ * Times are in milliseconds of any clock that does not jump.
+ */
+export type Health =
+  | { state: 'usable' }
+  | {
+      state: 'ejected'
+      reason: EjectionReason
+      /** What exactly was seen, for the operator: the code of an error, a status. */
+      detail: string
+      /** From when on one request may try whether it is well again. */
+      triableFromMs: number
+      /** That one is on its way. */
+      isOnTrial: boolean
+    }
+
+/** `no_progress`: it takes requests and answers none, which its health endpoint need not notice. */
+export type EjectionReason = 'unreachable' | 'no_progress' | 'check_failed'
+
+export type Observation =
+  /** The first byte of an answer, to a request that gave it work or to a mere question. */
+  | { kind: 'answered'; isWork: boolean }
+  /** No connection, or none that would have taken a request. */
+  | { kind: 'unreachable'; detail: string }
+  /** A request got nothing for as long as it may wait; the last byte of an answer to work came at `lastSignMs`. */
+  | { kind: 'stalled'; detail: string; deadlineMs: number; lastSignMs: number }
+  | { kind: 'check_passed' }
+  | { kind: 'check_failed'; detail: string }
+  /** A request goes there although it is ejected. */
+  | { kind: 'trial_begins' }
+  /** A request is over, one way or another. */
+  | { kind: 'released' }
+
+export type Circumstances = {
+  nowMs: number
+  /** Whether another model server may be used: the last one is not ejected for what its requests met. */
+  isOtherUsable: boolean
+  /** Without active checks a request has to find out whether it can be reached again. */
+  hasChecks: boolean
+}
+
+/** How soon after an ejection it is tried again. */
+export const TRIAL_AFTER_MS = 1000
+
+export const USABLE: Health = { state: 'usable' }
+
+export function nextHealth(health: Health, seen: Observation, now: Circumstances): Health {
+  switch (seen.kind) {
+    case 'answered':
+      // Questions like `GET /v1/models` are answered beside an engine that is stuck.
+      if (!seen.isWork && isReason(health, 'no_progress')) return health
+      return isTriable(health, now) ? USABLE : health
+    case 'check_passed':
+      return isReason(health, 'no_progress') ? health : USABLE
+    case 'check_failed':
+      return ejected('check_failed', seen.detail, now)
+    case 'unreachable':
+      return onFailure(health, 'unreachable', seen.detail, now)
+    case 'stalled':
+      // A long answer beside others that come is its own affair.
+      if (health.state === 'usable' && now.nowMs - seen.lastSignMs < seen.deadlineMs) return health
+      return onFailure(health, 'no_progress', seen.detail, now)
+    case 'trial_begins':
+      return health.state === 'usable' ? health : { ...health, isOnTrial: true }
+    case 'released':
+      return health.state === 'usable' || !health.isOnTrial
+        ? health
+        : { ...health, isOnTrial: false }
+  }
+}
+
+/** Whether one request may go to a model server that is ejected. */
+export function isDueForTrial(health: Health, now: Circumstances): boolean {
+  return isTriable(health, now) && !health.isOnTrial && now.nowMs >= health.triableFromMs
+}
+
+/** What a check can clear is left to it: callers are not to meet the failure. */
+function isTriable(
+  health: Health,
+  { hasChecks }: Circumstances,
+): health is Exclude<Health, { state: 'usable' }> {
+  return health.state === 'ejected' && (health.reason === 'no_progress' || !hasChecks)
+}
+
+function onFailure(
+  health: Health,
+  reason: EjectionReason,
+  detail: string,
+  now: Circumstances,
+): Health {
+  // What a check has found stands until a check finds otherwise.
+  if (isReason(health, 'check_failed')) return health
+  if (health.state === 'usable' && !now.isOtherUsable) return health
+  return ejected(reason, detail, now)
+}
+
+const isReason = (health: Health, reason: EjectionReason): boolean =>
+  health.state === 'ejected' && health.reason === reason
+
+function ejected(reason: EjectionReason, detail: string, { nowMs }: Circumstances): Health {
+  return {
+    state: 'ejected',
+    reason,
+    detail,
+    triableFromMs: nowMs + TRIAL_AFTER_MS,
+    isOnTrial: false,
+  }
+}

@@ -1,0 +1,148 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
+import { startModelServer, type ModelServer } from '../support/model-server.ts'
+
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close()
+})
+
+async function startModel(port = 0): Promise<ModelServer> {
+  const model = await startModelServer(port)
+  closers.push(model.close)
+  return model
+}
+
+async function startProxyBefore(models: readonly { url: string }[], set: string[] = []) {
+  const urls = models.map(({ url }) => url).join(',')
+  const proxy = await startLoneProxy([`proxy.upstreams=${urls}`, ...set])
+  closers.push(proxy.close)
+  const authorization = `Bearer ${await proxy.issuer.sign()}`
+  return { proxy, call: (init?: RequestInit) => proxy.call(authorization, init) }
+}
+
+const ops = async ({ config }: LoneProxy, path: string) =>
+  fetch(`http://${config.proxy.opsListen}${path}`)
+
+async function readinessOf(proxy: LoneProxy) {
+  const response = await ops(proxy, '/readyz')
+  const { checks } = (await response.json()) as { checks: Record<string, unknown> }
+  return { status: response.status, upstreams: checks['upstreams'] }
+}
+
+const changesOf = ({ logged }: LoneProxy) =>
+  logged.flatMap(({ event, upstream, reason }) =>
+    String(event).startsWith('upstream.') ? [[event, upstream, reason]] : [],
+  )
+
+describe('active checks', () => {
+  const EVERY_SECOND = ['proxy.healthCheck.intervalSeconds=1']
+
+  test('take out a model server that says it is ill, and bring it back', async () => {
+    const model = await startModel()
+    let status = 503
+    model.answer((req, res) => {
+      req.resume()
+      res.writeHead(req.url === '/health' ? status : 200).end('{}')
+    })
+    const { proxy, call } = await startProxyBefore([model], EVERY_SECOND)
+    await expect.poll(async () => (await call()).status).toBe(503)
+
+    const refused = await call()
+    expect(refused.headers.get('retry-after')).toBe('1')
+    expect(await refused.json()).toMatchObject({ error: { code: 'temporarily_unavailable' } })
+    expect(await readinessOf(proxy)).toEqual({
+      status: 503,
+      upstreams: { status: 'unavailable', detail: `${model.url}: check_failed (status 503)` },
+    })
+    const metrics = async () => (await ops(proxy, '/metrics')).text()
+    expect(await metrics()).toContain(`gatehouse_upstream_healthy{upstream="${model.url}"} 0`)
+
+    status = 200
+    await expect.poll(async () => (await call()).status, { timeout: 3000 }).toBe(200)
+    expect(await readinessOf(proxy)).toMatchObject({ upstreams: { status: 'ok' } })
+    expect(await metrics()).toContain(`gatehouse_upstream_healthy{upstream="${model.url}"} 1`)
+    expect(changesOf(proxy)).toEqual([
+      ['upstream.ejected', model.url, 'check_failed'],
+      ['upstream.usable', model.url, undefined],
+    ])
+  })
+
+  test('are content with a model server that has no such endpoint', async () => {
+    const model = await startModel()
+    let checks = 0
+    model.answer((req, res) => {
+      req.resume()
+      if (req.url === '/health') checks += 1
+      res.writeHead(req.url === '/health' ? 404 : 200).end('{}')
+    })
+    const { call } = await startProxyBefore([model], EVERY_SECOND)
+    await expect.poll(() => checks).toBeGreaterThan(0)
+    expect((await call()).status).toBe(200)
+  })
+
+  test('find a model server again that was away', async () => {
+    const model = await startModelServer()
+    const port = Number(new URL(model.url).port)
+    const { proxy, call } = await startProxyBefore([model], EVERY_SECOND)
+    expect((await call()).status).toBe(200)
+    await model.close()
+    await expect.poll(async () => (await call()).status, { timeout: 3000 }).toBe(503)
+    expect(await readinessOf(proxy)).toMatchObject({
+      status: 503,
+      upstreams: { detail: `${model.url}: check_failed (ECONNREFUSED)` },
+    })
+    await startModel(port)
+    await expect.poll(async () => (await call()).status, { timeout: 3000 }).toBe(200)
+  })
+})
+
+describe('what requests meet', () => {
+  test('one that takes requests and answers none is left out, and tried by one request at a time', async () => {
+    const [good, stuck] = [await startModel(), await startModel()]
+    let isStuck = true
+    let atStuck = 0
+    stuck.answer((req, res) => {
+      req.resume()
+      atStuck += 1
+      if (!isStuck) res.end('fine')
+    })
+    const { proxy, call } = await startProxyBefore(
+      [good, stuck],
+      ['proxy.firstByteTimeoutSeconds=1'],
+    )
+    const statuses = await Promise.all([call(), call()].map(async (one) => (await one).status))
+    expect(new Set(statuses)).toEqual(new Set([200, 504]))
+    expect(changesOf(proxy)).toEqual([['upstream.ejected', stuck.url, 'no_progress']])
+    expect(await readinessOf(proxy)).toMatchObject({
+      status: 200,
+      upstreams: { status: 'ok', detail: `${stuck.url}: no_progress (UND_ERR_HEADERS_TIMEOUT)` },
+    })
+
+    const ejectedAt = atStuck
+    expect((await call()).status).toBe(200)
+    expect(atStuck).toBe(ejectedAt)
+
+    isStuck = false
+    await expect
+      .poll(
+        async () => {
+          await call()
+          return changesOf(proxy).length
+        },
+        { timeout: 3000 },
+      )
+      .toBe(2)
+    expect(changesOf(proxy)[1]).toEqual(['upstream.usable', stuck.url, undefined])
+  })
+
+  test('does not eject the last model server', async () => {
+    const model = await startModelServer()
+    const { proxy, call } = await startProxyBefore([model])
+    await model.close()
+    expect((await call()).status).toBe(502)
+    expect((await call()).status).toBe(502)
+    expect(changesOf(proxy)).toEqual([])
+    expect(await readinessOf(proxy)).toMatchObject({ upstreams: { status: 'ok' } })
+  })
+})

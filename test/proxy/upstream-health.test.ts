@@ -1,0 +1,153 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  isDueForTrial,
+  nextHealth,
+  TRIAL_AFTER_MS,
+  USABLE,
+  type Circumstances,
+  type Health,
+  type Observation,
+} from '../../src/proxy/upstream-health.ts'
+
+const at = (nowMs: number, more: Partial<Circumstances> = {}): Circumstances => ({
+  nowMs,
+  isOtherUsable: true,
+  hasChecks: true,
+  ...more,
+})
+const UNREACHABLE = { kind: 'unreachable', detail: 'ECONNREFUSED' } as const
+const ANSWERED = { kind: 'answered', isWork: true } as const
+const CHECK_FAILED = { kind: 'check_failed', detail: 'status 503' } as const
+const stalled = (lastSignMs: number) =>
+  ({ kind: 'stalled', detail: 'UND_ERR_HEADERS_TIMEOUT', deadlineMs: 1000, lastSignMs }) as const
+
+const isEjected = ({ state }: Health) => state === 'ejected'
+
+describe('a model server is ejected', () => {
+  test('by one connect error, and comes back with the first check that passes', () => {
+    const health = nextHealth(USABLE, UNREACHABLE, at(0))
+    expect(health).toMatchObject({ state: 'ejected', reason: 'unreachable' })
+    expect(nextHealth(health, ANSWERED, at(1))).toBe(health)
+    expect(nextHealth(health, { kind: 'check_passed' }, at(1))).toBe(USABLE)
+  })
+
+  test('by a request that got nothing while nobody else did', () => {
+    expect(isEjected(nextHealth(USABLE, stalled(9000), at(10_000)))).toBe(true)
+    expect(isEjected(nextHealth(USABLE, stalled(9001), at(10_000)))).toBe(false)
+  })
+
+  test('for making no progress until it has worked: its checks go on passing', () => {
+    const health = nextHealth(USABLE, stalled(-Infinity), at(10_000))
+    expect(nextHealth(health, { kind: 'check_passed' }, at(10_001))).toBe(health)
+    const question = { kind: 'answered', isWork: false } as const
+    expect(nextHealth(health, question, at(10_001))).toBe(health)
+    expect(nextHealth(health, ANSWERED, at(10_001))).toBe(USABLE)
+  })
+
+  test('by a failed check until one passes, whatever its requests meet', () => {
+    let health = nextHealth(USABLE, CHECK_FAILED, at(0, { isOtherUsable: false }))
+    expect(health).toMatchObject({ reason: 'check_failed', detail: 'status 503' })
+    for (const seen of [UNREACHABLE, stalled(-Infinity), ANSWERED] as const) {
+      health = nextHealth(health, seen, at(5000))
+      expect(health).toMatchObject({ reason: 'check_failed' })
+    }
+    expect(nextHealth(health, { kind: 'check_passed' }, at(5000))).toBe(USABLE)
+  })
+})
+
+describe('a trial', () => {
+  const noChecks = (nowMs: number) => at(nowMs, { hasChecks: false })
+
+  test('is one request a second after the ejection, and its answer ends it', () => {
+    let health = nextHealth(USABLE, UNREACHABLE, noChecks(0))
+    expect(isDueForTrial(health, noChecks(TRIAL_AFTER_MS - 1))).toBe(false)
+    expect(isDueForTrial(health, noChecks(TRIAL_AFTER_MS))).toBe(true)
+    health = nextHealth(health, { kind: 'trial_begins' }, noChecks(TRIAL_AFTER_MS))
+    expect(isDueForTrial(health, noChecks(TRIAL_AFTER_MS + 1))).toBe(false)
+    expect(nextHealth(health, ANSWERED, noChecks(TRIAL_AFTER_MS + 1))).toBe(USABLE)
+  })
+
+  test('that fails is followed by another after a second; one without a verdict at once', () => {
+    const health = nextHealth(USABLE, UNREACHABLE, noChecks(0))
+    const tried = nextHealth(health, { kind: 'trial_begins' }, noChecks(1000))
+    const failed = nextHealth(tried, UNREACHABLE, noChecks(1500))
+    expect([2499, 2500].map((ms) => isDueForTrial(failed, noChecks(ms)))).toEqual([false, true])
+    const left = nextHealth(tried, { kind: 'released' }, noChecks(1500))
+    expect(isDueForTrial(left, noChecks(1500))).toBe(true)
+  })
+
+  test('is not made where a check can tell', () => {
+    const health = nextHealth(USABLE, UNREACHABLE, at(0))
+    expect(isDueForTrial(health, at(60_000))).toBe(false)
+  })
+})
+
+describe('always', () => {
+  const observations: fc.Arbitrary<Observation> = fc.oneof(
+    fc.constantFrom<Observation>(
+      ANSWERED,
+      { kind: 'answered', isWork: false },
+      { kind: 'check_passed' },
+      { kind: 'trial_begins' },
+      { kind: 'released' },
+      CHECK_FAILED,
+      UNREACHABLE,
+    ),
+    fc.record({
+      kind: fc.constant('stalled' as const),
+      detail: fc.constant('UND_ERR_BODY_TIMEOUT'),
+      deadlineMs: fc.integer({ min: 1, max: 5000 }),
+      lastSignMs: fc.integer({ min: -10_000, max: 60_000 }),
+    }),
+  )
+  const steps = fc.array(
+    fc.record({
+      server: fc.nat({ max: 2 }),
+      seen: observations,
+      afterMs: fc.nat({ max: 3000 }),
+    }),
+    { maxLength: 80 },
+  )
+
+  test('something stays usable while no check fails', () => {
+    fc.assert(
+      fc.property(steps, fc.boolean(), (all, hasChecks) => {
+        const servers: Health[] = [USABLE, USABLE, USABLE]
+        let nowMs = 0
+        for (const { server, seen, afterMs } of all) {
+          nowMs += afterMs
+          if (seen.kind === 'check_failed') continue
+          const isOtherUsable = servers.some((other, i) => i !== server && !isEjected(other))
+          servers[server] = nextHealth(
+            servers[server] ?? USABLE,
+            seen,
+            at(nowMs, { isOtherUsable, hasChecks }),
+          )
+          expect(servers.every(isEjected)).toBe(false)
+        }
+      }),
+    )
+  })
+
+  test('one that is well again is used within a second: by its checks, or by a request', () => {
+    fc.assert(
+      fc.property(steps, fc.boolean(), (all, hasChecks) => {
+        let health: Health = USABLE
+        let nowMs = 0
+        for (const { seen, afterMs } of all) {
+          nowMs += afterMs
+          const isCheck = seen.kind === 'check_failed' || seen.kind === 'check_passed'
+          if (isCheck && !hasChecks) continue
+          health = nextHealth(health, seen, at(nowMs, { hasChecks }))
+        }
+        const later = at(nowMs + TRIAL_AFTER_MS, { hasChecks })
+        if (hasChecks) health = nextHealth(health, { kind: 'check_passed' }, later)
+        health = nextHealth(health, { kind: 'released' }, later)
+        expect(!isEjected(health) || isDueForTrial(health, later)).toBe(true)
+        health = nextHealth(health, ANSWERED, later)
+        expect(health).toBe(USABLE)
+      }),
+    )
+  })
+})
