@@ -1,4 +1,5 @@
 import type { AuditArchive } from '../audit/search.ts'
+import type { UsageSource } from '../audit/usage-report.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { Ring } from '../keys/ring.ts'
 import type { SigningKeys } from '../keys/signing-keys.ts'
@@ -15,6 +16,7 @@ import { secretEndpoints } from './secret-endpoints.ts'
 import { statusEndpoint } from './status-endpoint.ts'
 import { tenantEndpoints } from './tenant-endpoints.ts'
 import { tokenEndpoint, type TokenEndpointOptions } from './token-endpoint.ts'
+import { usageEndpoint } from './usage-endpoint.ts'
 import { userEndpoints } from './user-endpoints.ts'
 
 export type AdminEndpointsOptions = {
@@ -28,6 +30,7 @@ export type AdminEndpointsOptions = {
   signingKeys: SigningKeys
   /** Where the audit trail can be read, if that is here. */
   archive: AuditArchive | undefined
+  usageSource: UsageSource | undefined
   clock: Clock
   /** Every scope of every resource: what clients and users can be given. */
   scopes: readonly string[]
@@ -46,5 +49,6 @@ export function createAdminEndpoints(options: AdminEndpointsOptions): Endpoint[]
     statusEndpoint(options),
     backupEndpoint(options),
     auditEndpoint(options),
+    usageEndpoint(options),
   ]
 }

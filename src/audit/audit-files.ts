@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 /** A file of one writer and one day (UTC). In the order of their names they are in the order of time. */
 export type AuditFile = { name: string; path: string; day: string; writer: string }
@@ -7,6 +7,10 @@ export type AuditFile = { name: string; path: string; day: string; writer: strin
 const NAME = /^(\d{4}-\d{2}-\d{2})\.([a-z0-9-]{1,60})\.jsonl$/
 
 export const auditFileName = (day: string, writer: string): string => `${day}.${writer}.jsonl`
+
+/** Where the sums of a file are kept, which usage reports are made of. */
+export const sumsPathOf = ({ path, name }: AuditFile): string =>
+  join(dirname(path), 'usage', `${name}.json`)
 
 export const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10)
 

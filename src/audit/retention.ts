@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import type { Clock } from '../kernel/clock.ts'
 import type { Log } from '../kernel/log.ts'
-import { dayOf, listAuditFiles } from './audit-files.ts'
+import { dayOf, listAuditFiles, sumsPathOf } from './audit-files.ts'
 import { lockWriter } from './writer-lock.ts'
 
 export type RetentionOptions = { dir: string; retentionDays: number; clock: Clock; log: Log }
@@ -16,8 +16,10 @@ export async function deleteExpiredFiles(options: RetentionOptions): Promise<voi
   const firstKept = dayOf(clock() - retentionDays * MS_PER_DAY)
   const expired = files.filter(({ day }) => day < firstKept)
   const living = new Set(files.filter(({ day }) => day >= firstKept).map(({ writer }) => writer))
-  for (const { path, name } of expired) {
+  for (const file of expired) {
+    const { path, name } = file
     await rm(path, { force: true })
+    await rm(sumsPathOf(file), { force: true })
     log.info({ event: 'audit.expired', target: name }, 'deleted audit records past the retention')
   }
   // A writer of whom nothing is left does not go on: its next record would be the first again.

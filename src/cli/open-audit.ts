@@ -7,6 +7,9 @@ import { newWriterId } from '../audit/record.ts'
 import { createFileArchive, type AuditArchive } from '../audit/search.ts'
 import { createStdoutSink } from '../audit/stdout-sink.ts'
 import { createAuditTrail, type AuditTrail } from '../audit/trail.ts'
+import { createFileUsage } from '../audit/usage-of-files.ts'
+import { createJournalUsage } from '../audit/usage-of-journal.ts'
+import type { UsageSource } from '../audit/usage-report.ts'
 import type { Config } from '../config/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Surroundings } from './running.ts'
@@ -40,4 +43,12 @@ export function auditArchiveOf(config: Config, store: Store): AuditArchive | und
   if (sink === 'stdout') return undefined
   if (sink === 'redis') return createJournalArchive(store, auditJournalOf(retentionDays))
   return createFileArchive(auditFolderOf(config))
+}
+
+/** What usage reports are made of: the same trail. */
+export function usageSourceOf(config: Config, store: Store): UsageSource | undefined {
+  const { sink, retentionDays } = config.audit
+  if (sink === 'stdout') return undefined
+  if (sink === 'redis') return createJournalUsage(store, auditJournalOf(retentionDays))
+  return createFileUsage(auditFolderOf(config), { keepsSums: true })
 }

@@ -14,6 +14,7 @@ import { restoreCommand } from './restore-command.ts'
 import { revokeCommand } from './revoke-command.ts'
 import { statusCommand } from './status-command.ts'
 import { tenantCommands } from './tenant-commands.ts'
+import { usageCommand } from './usage-command.ts'
 import { userCommands } from './user-commands.ts'
 import { serveCommands } from './serve-commands.ts'
 import { tokenCommands } from './token-commands.ts'
@@ -30,6 +31,7 @@ const COMMANDS = [
   tokenCommands,
   revokeCommand,
   auditCommands,
+  usageCommand,
   backupCommand,
   restoreCommand,
   loginCommands,

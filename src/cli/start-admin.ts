@@ -6,7 +6,7 @@ import type { RingSource } from '../keys/ring-source.ts'
 import type { SigningKeys } from '../keys/signing-keys.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
-import { auditArchiveOf } from './open-audit.ts'
+import { auditArchiveOf, usageSourceOf } from './open-audit.ts'
 import { blockListOf, listenerOf } from './listener.ts'
 import type { OpenRegistry } from './open-registry.ts'
 import type { Surroundings } from './running.ts'
@@ -36,6 +36,7 @@ export async function startAdmin(
     signingKeys,
     audit,
     archive: auditArchiveOf(config, store),
+    usageSource: usageSourceOf(config, store),
     revocations: createRevocationGuard(revocations, { ...config.revocations, log }),
     scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
     clock,

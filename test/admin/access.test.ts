@@ -17,6 +17,7 @@ const endpoints = createAdminEndpoints({
   ring: () => ({ keys: [] }),
   signingKeys: {} as never,
   archive: undefined,
+  usageSource: undefined,
   clock: Date.now,
 })
 

@@ -2,8 +2,12 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { auditFileName } from '../../src/audit/audit-files.ts'
+import { CHAIN_START, linkDrafts } from '../../src/audit/chain.ts'
+import { formatDraft } from '../../src/audit/record.ts'
 import { freePorts } from '../../src/cli/free-ports.ts'
 import { loadOrCreateClientKey } from '../../src/keys/client-key-file.ts'
+import { callFacts } from '../support/audit-lines.ts'
 import { runCommand, startCommand } from '../support/command.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -248,6 +252,38 @@ test('an update takes away by none and no-, and changes how a client proves itse
   expect(await run('clients', 'update', 'moving', ...byJwt)).toHaveProperty('jwks_uri')
   const bySecret = ['--auth-method', 'client_secret_basic', '--jwks-uri', 'none']
   expect(await run('clients', 'update', 'moving', ...bySecret)).not.toHaveProperty('jwks_uri')
+})
+
+test('usage adds up what the proxies have on record, page by page, for people and spreadsheets', async () => {
+  const subjects = Array.from({ length: 1100 }, (_, i) => `user:${String(i).padStart(4, '0')}`)
+  const drafts = [...subjects, 'user:0007'].map((sub, i) =>
+    formatDraft(
+      { time: '2026-01-31T12:00:00.000Z', writer: 'proxy-1', seq: i + 1 },
+      { ...callFacts('x'), tenant_id: 'acme', sub, usage: { completion_tokens: 2 } },
+    ),
+  )
+  const { lines } = linkDrafts(drafts, CHAIN_START.hash)
+  const file = join(dir, 'data', 'audit', auditFileName('2026-01-31', 'proxy-1'))
+  await writeFile(file, `${lines.join('\n')}\n`)
+
+  const flags = ['usage', '--from', '2026-01-31', '--to', '2026-01-31', '--by']
+  const bySubject = await run(...flags, 'subject')
+  expect(bySubject).toMatchObject({ from: '2026-01-31', to: '2026-01-31' })
+  const rows = bySubject['items'] as { sub: string; completion_tokens: number }[]
+  expect(rows.map(({ sub }) => sub)).toEqual(subjects)
+  expect(rows[7]).toMatchObject({ requests: 2, completion_tokens: 4 })
+  const read = await run(...flags, 'subject', '--dir', join(dir, 'data', 'audit'))
+  expect(read).toEqual(bySubject)
+
+  const table = await runCommand([...flags, 'tenant'], remote)
+  expect(table.stdout).toMatch(/^acme +1101 +0 +0 +2202 .*█{20}$/m)
+  const csv = await runCommand([...flags, 'client', '--csv', '--client', 'robot'], remote)
+  expect(csv.stdout).toMatch(/\r\nacme,robot,1101,0,0,2202,/)
+
+  const wrong = await runCommand(['usage', '--from', '2026-02-30'], remote)
+  expect(wrong).toMatchObject(refused(64, /^error: --from: is a day such as/))
+  const backwards = await runCommand([...flags, 'tenant', '--to', '2026-01-01'], remote)
+  expect(backwards).toMatchObject(refused(64, /--from: is after --to/))
 })
 
 describe('for people', () => {

@@ -53,6 +53,8 @@ describe.skipIf(!hasRedisServer)('the audit trail on Redis', () => {
 
     const tail = JSON.parse((await run('audit', 'tail', '-n', '2', '--client', 'robot')).stdout)
     expect(tail).toEqual({ items })
+    const usage = JSON.parse((await run('usage', '--by', 'client')).stdout)
+    expect(usage).toMatchObject({ items: [{ client_id: 'robot', requests: 1, refused: 0 }] })
     const verified = await run('audit', 'verify')
     expect(JSON.parse(verified.stdout)).toMatchObject({ problems: [] })
     expect(verified.code).toBe(0)

@@ -87,6 +87,7 @@ export async function startAdminServer(
     signingKeys,
     audit: { requireRecordable: () => undefined },
     archive: undefined,
+    usageSource: undefined,
     revocations: createRevocationGuard(revocations, {
       maxStalenessSeconds: 60,
       onStale: 'continue',
