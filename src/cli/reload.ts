@@ -12,6 +12,8 @@ const TAKEN_OVER = new Set([
   'log.level',
   'proxy.routes',
   'proxy.maxBodyBytes',
+  'proxy.firstByteTimeoutSeconds',
+  'proxy.idleTimeoutSeconds',
   ...LIMIT_NAMES.map((name) => `limits.defaults.${name}`),
 ])
 const CERTIFICATE = /^(issuer|admin|proxy)\.tls\.(?:cert|key)$/

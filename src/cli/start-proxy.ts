@@ -85,7 +85,6 @@ export async function startProxy(
     url: proxy.url,
     issuer: issuer.url,
     ...routingOf(config),
-    idleTimeoutSeconds: proxy.idleTimeoutSeconds,
     upstreamApiKey: proxy.upstreamApiKey,
     authenticate: createAuthenticator({
       verify,
@@ -159,7 +158,14 @@ export async function startProxy(
   }
 }
 
+/** Each route with what it takes from the settings of all. Whoever shows no token sends nothing but the question. */
 const routingOf = ({ proxy }: Config): Routing => ({
-  routes: proxy.routes.map(({ method, path, scopes }) => ({ method, path, scopes })),
-  maxBodyBytes: proxy.maxBodyBytes,
+  routes: proxy.routes.map((route) => ({
+    method: route.method,
+    path: route.path,
+    scopes: route.scopes,
+    maxBodyBytes: route.maxBodyBytes ?? (route.scopes === undefined ? 0 : proxy.maxBodyBytes),
+    firstByteMs: (route.firstByteTimeoutSeconds ?? proxy.firstByteTimeoutSeconds) * 1000,
+    idleMs: (route.idleTimeoutSeconds ?? proxy.idleTimeoutSeconds) * 1000,
+  })),
 })

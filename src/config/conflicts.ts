@@ -32,18 +32,46 @@ function unsafeListeners({ issuer, admin, proxy, trustedProxies }: Config): stri
 }
 
 /** What the proxy answers itself, today or some day. */
-const RESERVED_PATH = /^\/(?:\.well-known\/oauth-protected-resource$|_gatehouse(?:\/|$))/
+const OWN_PATHS = ['/.well-known/oauth-protected-resource', '/_gatehouse']
 
 /** One request, one rule; and what the proxy answers itself is no route of anybody else. */
 function ambiguousRoutes({ proxy }: Config): string[] {
-  const nameOf = ({ method, path }: Config['proxy']['routes'][number]) => `${method} ${path}`
-  const names = proxy.routes.map(nameOf)
-  const repeated = names.filter((name, i) => names.indexOf(name) !== i)
-  const reserved = proxy.routes.filter(({ path }) => RESERVED_PATH.test(path)).map(nameOf)
+  const names = proxy.routes.map(({ method, path }) => `${method} ${path}`)
+  const paths = [...new Set(proxy.routes.map(({ path }) => path))]
+  const isOwn = (path: string) =>
+    path.startsWith('/_gatehouse/') ||
+    path.startsWith('/{') ||
+    OWN_PATHS.some((own) => isMeantByBoth(path, own))
   return [
-    ...repeated.map((name) => `proxy.routes: ${name} is there twice`),
-    ...reserved.map((name) => `proxy.routes: ${name} is answered by the proxy itself`),
+    ...names
+      .filter((name, i) => names.indexOf(name) !== i)
+      .map((name) => `proxy.routes: ${name} is there twice`),
+    ...names
+      .filter((_name, i) => isOwn(proxy.routes[i]?.path ?? ''))
+      .map((name) => `proxy.routes: ${name} takes what the proxy answers itself`),
+    ...paths.flatMap((path, i) =>
+      paths
+        .slice(i + 1)
+        .filter((other) => isMeantByBoth(path, other))
+        .map((other) => `proxy.routes: one path can be both ${path} and ${other}`),
+    ),
   ]
+}
+
+/** Whether there is a path that fits both patterns. */
+function isMeantByBoth(one: string, other: string): boolean {
+  const [ours, theirs] = [one.split('/'), other.split('/')]
+  const isParameter = (segment: string | undefined) => segment?.startsWith('{') === true
+  return (
+    ours.length === theirs.length &&
+    ours.every((segment, i) => {
+      const opposite = theirs[i]
+      if (segment === opposite) return true
+      // A parameter is never empty.
+      const isEmpty = segment === '' || opposite === ''
+      return !isEmpty && (isParameter(segment) || isParameter(opposite))
+    })
+  )
 }
 
 function withoutRedis({ revocations, audit, redis }: Config): string[] {

@@ -37,14 +37,25 @@ const tls = z.strictObject({
 
 const scopeToken = z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]+$/, 'is not a scope (RFC 6749 §3.3)')
 
+/** `/v1/files/{id}`: whole segments may be parameters; nothing that servers read in more than one way. */
+const routePath = z
+  .string()
+  .regex(/^\/[\x21\x22\x24-\x3E\x40-\x7E]*$/, 'must be an absolute path without a query')
+  .refine((path) => !/\/\/|\/\.{1,2}(?:\/|$)|\\/.test(path), 'has dots, // or a backslash')
+  .refine(
+    (path) => !/[{}]/.test(path.replaceAll(/(?<=\/)\{[a-z_]\w*\}(?=\/|$)/gi, '')),
+    'has a { that is no segment of its own: /v1/files/{id}',
+  )
+
 const route = z
   .strictObject({
     method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
-    path: z
-      .string()
-      .regex(/^\/[\x21\x22\x24-\x3E\x40-\x7E]*$/, 'must be an absolute path without a query'),
+    path: routePath,
     public: z.literal(true).optional(),
     scopes: z.array(scopeToken).min(1).optional(),
+    maxBodyBytes: wholeNumber(0).optional(),
+    firstByteTimeoutSeconds: wholeNumber(1).optional(),
+    idleTimeoutSeconds: wholeNumber(1).optional(),
   })
   .refine((value) => (value.public === true) !== (value.scopes !== undefined), {
     error: 'needs either scopes or public: true',

@@ -30,6 +30,8 @@ export type Exchange = {
   requestId: string
   /** Where what was passed on of the answer is counted. */
   bytes: { out: number }
+  /** How long the model server may take to begin, and either side to go on. */
+  firstByteMs: number
   idleMs: number
   /** Ends the exchange; its reason, an AppError, is what `forward` fails with. */
   signal: AbortSignal
@@ -68,7 +70,7 @@ const isQuestion = (method: string): boolean => method === 'GET' || method === '
 
 /** Fails with what is not the model server's doing; how that failed is what it resolves with. */
 function attempt(
-  { res, requestId, bytes, idleMs, signal, upstreams, observer }: Exchange,
+  { res, requestId, bytes, firstByteMs, idleMs, signal, upstreams, observer }: Exchange,
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
 ): Promise<UpstreamFailure | undefined> {
@@ -90,7 +92,7 @@ function attempt(
       reject(reason)
     }
     upstream.pool.dispatch(
-      { method, path: target, headers, body },
+      { method, path: target, headers, body, headersTimeout: firstByteMs, bodyTimeout: idleMs },
       {
         onRequestStart(started) {
           controller = started

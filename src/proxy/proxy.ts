@@ -23,19 +23,17 @@ import { readRequestBody, requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
-import { createRouteTable, type Route, type RouteTable } from './routes.ts'
+import { createRouteTable, pathOf, type Route, type RouteTable } from './routes.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 import { createUsageMeter } from './usage-meter.ts'
 
 /** What may be changed while requests are answered: those that have begun go on as they were. */
-export type Routing = { routes: readonly Route[]; maxBodyBytes: number }
+export type Routing = { routes: readonly Route[] }
 
 export type ProxyOptions = Routing & {
   /** Our resource identifier, the `aud` of the tokens. */
   url: string
   issuer: string
-  /** For how long a client may send or take nothing in the middle of an exchange. */
-  idleTimeoutSeconds: number
   /** Sent upstream as the bearer, if the model server wants one. */
   upstreamApiKey: string | undefined
   authenticate: Authenticator
@@ -79,12 +77,20 @@ export function createProxy(options: ProxyOptions): Proxy {
   }
 }
 
+const OWN_DOCUMENT: Route = {
+  method: 'GET',
+  path: RESOURCE_METADATA_PATH,
+  scopes: undefined,
+  maxBodyBytes: 0,
+  firstByteMs: 0,
+  idleMs: 0,
+}
+
 /** The routes with our own, and the document that says which scopes they need. */
 function tablesOf({ routes, url, issuer }: Pick<ProxyOptions, 'routes' | 'url' | 'issuer'>) {
-  const own: Route = { method: 'GET', path: RESOURCE_METADATA_PATH, scopes: undefined }
   const scopes = new Set(routes.flatMap((route) => route.scopes ?? []))
   return {
-    table: createRouteTable([...routes, own]),
+    table: createRouteTable([...routes, OWN_DOCUMENT]),
     ownDocument: resourceMetadata(url, issuer, [...scopes]),
   }
 }
@@ -110,30 +116,35 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   if (proxy.forwardAuth && isForwardAuth(target)) return answerQuestion(proxy, call, headers)
   const route = proxy.table.match(method, target)
   call.route = route.path
-  await letIn(proxy, call, { headers, route, method })
+  await letIn(proxy, call, { headers, route, method, target })
   if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call)
   proxy.audit.requireRecordable()
   await count(proxy, call)
 
-  // Whoever has not shown a token sends nothing to the model server but the question.
-  requireAcceptableLength(headers, route.scopes === undefined ? 0 : proxy.maxBodyBytes)
-  if (call.caller === undefined) return askModel(proxy, call, headers)
+  requireAcceptableLength(headers, route.maxBodyBytes)
+  if (call.caller === undefined) return askModel(proxy, call, { headers, route })
   const admitted = proxy.admission.admit(call.caller.token, call)
   const upstream = admitted instanceof Promise ? await admitted : admitted
   const admittedAtMs = performance.now()
   try {
-    await sendToModel(proxy, call, headers, upstream)
+    await sendToModel(proxy, call, { headers, route, upstream })
   } finally {
     proxy.admission.release(upstream, performance.now() - admittedAtMs)
   }
 }
 
-type Asked = { headers: RequestHeaders; route: Route; method: string }
+type Matched = { headers: RequestHeaders; route: Route }
+type Asked = Matched & { method: string; target: string }
 
 /** Who calls is known from here on, and may use the route. */
-async function letIn(proxy: ProxyContext, call: Call, { route, ...asked }: Asked): Promise<void> {
+async function letIn(
+  proxy: ProxyContext,
+  call: Call,
+  { headers, route, method, target }: Asked,
+): Promise<void> {
   if (route.scopes === undefined) return
-  call.caller = await authenticate(proxy, call, { ...asked, uri: `${proxy.url}${route.path}` })
+  const uri = `${proxy.url}${pathOf(target)}`
+  call.caller = await authenticate(proxy, call, { headers, method, uri })
   proxy.revocations.requireNotRevoked(call.caller.token)
   proxy.running.add(call)
   authorize(call.caller.token, route.scopes)
@@ -151,7 +162,7 @@ async function answerQuestion(
     const { method, target } = askedRequest(req)
     const route = proxy.table.match(method, target)
     call.asked = `${method} ${route.path}`
-    await letIn(proxy, call, { headers, route, method })
+    await letIn(proxy, call, { headers, route, method, target })
     proxy.audit.requireRecordable()
   } catch (error) {
     throw toVerdict(error)
@@ -162,10 +173,10 @@ async function answerQuestion(
 }
 
 /** Past the queue and its slots: a monitor learns how a busy model server is, and no stranger keeps a caller waiting. */
-async function askModel(proxy: ProxyContext, call: Call, headers: RequestHeaders): Promise<void> {
+async function askModel(proxy: ProxyContext, call: Call, matched: Matched): Promise<void> {
   const upstream = proxy.upstreams.takeForPublic()
   try {
-    await sendToModel(proxy, call, headers, upstream)
+    await sendToModel(proxy, call, { ...matched, upstream })
   } finally {
     proxy.upstreams.releaseFromPublic(upstream)
   }
@@ -182,18 +193,17 @@ async function count(proxy: ProxyContext, call: Call): Promise<void> {
 async function sendToModel(
   proxy: ProxyContext,
   call: Call,
-  headers: RequestHeaders,
-  upstream: Upstream,
+  { headers, route, upstream }: Matched & { upstream: Upstream },
 ): Promise<void> {
   const { req, res } = call
   call.upstream = upstream.url
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
-  const idleMs = proxy.idleTimeoutSeconds * 1000
+  const { maxBodyBytes, firstByteMs, idleMs } = route
   const meter = createUsageMeter(req.headers, (usage) => {
     call.usage = usage
   })
   const body = await readRequestBody(req, headers, {
-    maxBytes: proxy.maxBodyBytes,
+    maxBytes: maxBodyBytes,
     idleMs,
     bytes: call.bytes,
     onChunk: meter.onRequestChunk,
@@ -207,6 +217,7 @@ async function sendToModel(
       res,
       requestId: call.requestId,
       bytes: call.bytes,
+      firstByteMs,
       idleMs,
       signal,
       upstreams: proxy.upstreams,

@@ -2,10 +2,17 @@ import { AppError } from '../kernel/errors.ts'
 
 export type Route = {
   method: string
-  /** Compared byte by byte with the request target's path: nothing is decoded or normalised. */
+  /**
+   * Compared byte by byte with the request target's path: nothing is decoded or normalised. A segment `{name}` stands for any
+   * one that nobody can read as more than that.
+   */
   path: string
   /** Every one of them is needed; undefined is a public route. */
   scopes: readonly string[] | undefined
+  maxBodyBytes: number
+  /** How long the model server may take to begin its answer, and either side to go on with an exchange. */
+  firstByteMs: number
+  idleMs: number
 }
 
 export type RouteTable = {
@@ -15,39 +22,73 @@ export type RouteTable = {
   at: (target: string) => { path: string; methods: readonly string[] }
 }
 
-/** Deny by default: only exact pairs of method and path are known. A GET route also answers HEAD. */
+type Place = { path: string; routes: Map<string, Route> }
+
+/** Deny by default: only declared pairs of method and path are known. A GET route also answers HEAD. */
 export function createRouteTable(routes: readonly Route[]): RouteTable {
-  const byPath = new Map<string, Map<string, Route>>()
-  for (const route of routes) {
-    const methods = byPath.get(route.path) ?? new Map<string, Route>()
-    methods.set(route.method, route)
-    byPath.set(route.path, methods)
-  }
-  const find = (target: string) => {
+  const places = placesOf(routes)
+  const exact = new Map(places.map((place) => [place.path, place]))
+  const patterns = places
+    .filter(({ path }) => path.includes('{'))
+    .map((place) => ({ place, segments: place.path.split('/') }))
+
+  function find(target: string): Place {
     const path = pathOf(target)
-    const methods = byPath.get(path)
-    if (methods === undefined) throw new AppError('not_found', 'There is no such route.')
-    return { path, methods }
+    const place = exact.get(path) ?? patterns.find(({ segments }) => fits(segments, path))?.place
+    if (place === undefined) throw new AppError('not_found', 'There is no such route.')
+    return place
   }
+
   return {
     at(target) {
-      const { path, methods } = find(target)
-      return { path, methods: namesOf(methods) }
+      const place = find(target)
+      return { path: place.path, methods: methodsOf(place) }
     },
     match(method, target) {
-      const { methods } = find(target)
-      const route = methods.get(method === 'HEAD' ? 'GET' : method)
+      const place = find(target)
+      const route = place.routes.get(method === 'HEAD' ? 'GET' : method)
       if (route !== undefined) return route
-      const allow = namesOf(methods).join(', ')
+      const allow = methodsOf(place).join(', ')
       throw new AppError('method_not_allowed', `Only ${allow} here.`, { headers: { allow } })
     },
   }
 }
 
-function pathOf(target: string): string {
+/** The path of a request target, as it is. */
+export function pathOf(target: string): string {
   const queryAt = target.indexOf('?')
   return queryAt === -1 ? target : target.slice(0, queryAt)
 }
 
-const namesOf = (methods: ReadonlyMap<string, Route>): string[] =>
-  [...methods.keys()].flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known]))
+function placesOf(routes: readonly Route[]): Place[] {
+  const byPath = new Map<string, Place>()
+  for (const route of routes) {
+    const place = byPath.get(route.path) ?? { path: route.path, routes: new Map() }
+    place.routes.set(route.method, route)
+    byPath.set(route.path, place)
+  }
+  return [...byPath.values()]
+}
+
+const methodsOf = ({ routes }: Place): string[] =>
+  [...routes.keys()].flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known]))
+
+function fits(segments: readonly string[], path: string): boolean {
+  const given = path.split('/')
+  return (
+    given.length === segments.length &&
+    segments.every((segment, i) => {
+      const one = given[i] ?? ''
+      return segment.startsWith('{') ? isPlainSegment(one) : segment === one
+    })
+  )
+}
+
+/**
+ * What RFC 3986 §3.3 allows without what some server reads as more than one segment, or as none: encoded slashes, backslashes,
+ * dots, percent signs and control characters; `;`, which ends a segment for some; dots alone.
+ */
+const SEGMENT = /^(?:[A-Za-z0-9._~:@!$&'()*+,=-]|%(?!2[EF5]|5C|[01]|7F)[0-9A-F]{2})+$/i
+const DOTS = /^\.+$/
+
+const isPlainSegment = (segment: string): boolean => SEGMENT.test(segment) && !DOTS.test(segment)

@@ -172,8 +172,37 @@ test('a route that is there twice, or that is the proxy’s own, is refused: whi
   ])
   expect(loadConfig({ env: {}, set: [`proxy.routes=${routes}`] }).problems).toEqual([
     'proxy.routes: GET /x is there twice',
-    'proxy.routes: GET /.well-known/oauth-protected-resource is answered by the proxy itself',
-    'proxy.routes: GET /_gatehouse/usage is answered by the proxy itself',
-    'proxy.routes: GET /_gatehouse is answered by the proxy itself',
+    'proxy.routes: GET /.well-known/oauth-protected-resource takes what the proxy answers itself',
+    'proxy.routes: GET /_gatehouse/usage takes what the proxy answers itself',
+    'proxy.routes: GET /_gatehouse takes what the proxy answers itself',
   ])
 })
+
+const routesOf = (...paths: string[]) => ({
+  proxy: { routes: paths.map((path) => ({ method: 'GET', path, public: true }) as const) },
+})
+
+test.each([
+  [
+    ['/v1/files/{id}', '/v1/files/latest'],
+    'one path can be both /v1/files/{id} and /v1/files/latest',
+  ],
+  [['/v1/{a}/x', '/v1/y/{b}'], 'one path can be both /v1/{a}/x and /v1/y/{b}'],
+  [['/a/{b}', '/a/{c}'], 'one path can be both /a/{b} and /a/{c}'],
+  [['/{anything}'], 'GET /{anything} takes what the proxy answers itself'],
+  [['/.well-known/{x}'], 'GET /.well-known/{x} takes what the proxy answers itself'],
+])('a table in which one path could be two routes is refused: %j', (paths, problem) => {
+  expect(conflictsOf(routesOf(...paths))).toEqual([`proxy.routes: ${problem}`])
+})
+
+test('patterns that no path can confuse are fine', () => {
+  const paths = ['/v1/files', '/v1/files/', '/v1/files/{id}', '/v1/files/{id}/content', '/v2/{x}']
+  expect(conflictsOf(routesOf(...paths))).toEqual([])
+})
+
+test.each(['/a/../b', '/./a', '/a//b', '/a/..', '/a\\b', '/a/{b', '/a/x{b}', '/a/{}', '/a/{1}'])(
+  'a path that can be read in more than one way is no route: %s',
+  (path) => {
+    expect(() => conflictsOf(routesOf(path))).toThrow()
+  },
+)
