@@ -66,7 +66,8 @@ export async function startProxy(
   if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
   const audit = await openAudit(config, 'proxy', { log, clock })
   watchAudit(registry, audit)
-  const upstreams = createUpstreams({ ...proxy, urls: proxy.upstreams, log })
+  const servers = proxy.upstreams.map((url) => ({ url, apiKey: proxy.upstreamApiKey }))
+  const upstreams = createUpstreams({ ...proxy, servers, log })
   const metrics = createProxyMetrics(registry, {
     jwks,
     upstreams,
@@ -85,7 +86,6 @@ export async function startProxy(
     url: proxy.url,
     issuer: issuer.url,
     ...routingOf(config),
-    upstreamApiKey: proxy.upstreamApiKey,
     authenticate: createAuthenticator({
       verify,
       requireRightSender: senders.requireRightSender,

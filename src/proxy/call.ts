@@ -8,6 +8,7 @@ import { requestIdOf } from '../kernel/request-id.ts'
 import type { Caller } from './authenticate.ts'
 import type { Counted } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
+import type { Slot } from './upstreams.ts'
 
 /** One request from its headers to the end of its answer, with what has become known of it. */
 export type Call = {
@@ -27,7 +28,8 @@ export type Call = {
   counted: Counted | undefined
   /** Ends the call from outside, with the refusal as its reason. */
   readonly abort: AbortController
-  upstream: string | undefined
+  /** Where it was sent. */
+  slot: Slot | undefined
   /** Of the bodies, as far as they have come. */
   readonly bytes: { in: number; out: number }
   /** How long it waited for its turn. */
@@ -52,7 +54,7 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     asked: undefined,
     counted: undefined,
     abort: new AbortController(),
-    upstream: undefined,
+    slot: undefined,
     bytes: { in: 0, out: 0 },
     queuedMs: 0,
     usage: undefined,
@@ -93,7 +95,7 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
     method: req.method,
     route: call.route,
     status: res.headersSent ? res.statusCode : undefined,
-    upstream: call.upstream,
+    upstream: call.slot?.upstream.url,
     duration_ms: Math.round(durationMs * 1000) / 1000,
   } as const
   log[isFault ? 'error' : 'info']({ ...facts, err: isFault ? refusal : undefined }, 'proxy call')

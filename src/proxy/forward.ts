@@ -5,7 +5,7 @@ import { ClientGone } from './client-gone.ts'
 import type { RequestBody } from './request-body.ts'
 import { HOP_BY_HOP } from './request-headers.ts'
 import { upstreamFailureOf, type UpstreamFailure } from './upstream-failure.ts'
-import type { Upstream, Upstreams } from './upstreams.ts'
+import type { Slot, Upstream, Upstreams } from './upstreams.ts'
 
 export type UpstreamRequest = {
   method: string
@@ -35,48 +35,58 @@ export type Exchange = {
   idleMs: number
   /** Ends the exchange; its reason, an AppError, is what `forward` fails with. */
   signal: AbortSignal
-  /** Are told how the model server did. */
-  upstreams: Pick<Upstreams, 'answered' | 'progressed' | 'failed'>
+  /** Are told how the model server did, and know others. */
+  upstreams: Pick<Upstreams, 'answered' | 'progressed' | 'failed' | 'move'>
   observer?: AnswerObserver | undefined
 }
 
 /**
  * Sends the request and streams the answer back, with backpressure both ways; settles when the exchange is over. Fails
  * with `upstream_unreachable`, `upstream_timeout`, the body's own AppError, or ClientGone, also for a client that takes
- * nothing for `idleMs`. A GET that an idle connection swallowed is sent once more (RFC 9110 §9.2.2).
+ * nothing for `idleMs`. What no connection has taken goes to the next model server; a GET that an idle connection
+ * swallowed is sent once more (RFC 9110 §9.2.2).
  */
 export async function forward(
   exchange: Exchange,
-  upstream: Upstream,
+  slot: Slot,
   request: UpstreamRequest,
 ): Promise<void> {
-  const failure = await attempt(exchange, upstream, request)
+  let failure = await attempt(exchange, slot.upstream, request)
   if (failure === undefined) return
-  if (!isRepeatable(failure, exchange, request)) throw failure.error
-  const again = await attempt(exchange, upstream, request)
-  if (again !== undefined) throw again.error
+  const tried = new Set<Upstream>()
+  const moveOn = () => exchange.upstreams.move(slot, tried.add(slot.upstream))
+  if (isSwallowed(failure, exchange, request)) {
+    moveOn()
+    failure = await attempt(exchange, slot.upstream, request)
+  }
+  while (failure?.kind === 'unreachable' && moveOn()) {
+    failure = await attempt(exchange, slot.upstream, request)
+  }
+  if (failure !== undefined) throw failure.error
 }
 
-function isRepeatable(
+function isSwallowed(
   { kind }: UpstreamFailure,
   { res }: Exchange,
   { method }: UpstreamRequest,
 ): boolean {
-  if (!isQuestion(method)) return false
-  return kind === 'broken_off' && !res.headersSent && !res.closed
+  return kind === 'broken_off' && isQuestion(method) && !res.headersSent
 }
 
 const isQuestion = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
 /** Fails with what is not the model server's doing; how that failed is what it resolves with. */
-function attempt(
+async function attempt(
   { res, requestId, bytes, firstByteMs, idleMs, signal, upstreams, observer }: Exchange,
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
 ): Promise<UpstreamFailure | undefined> {
+  if (res.closed) throw new ClientGone()
+  signal.throwIfAborted()
+  const { authorization } = upstream
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined
-    let isGone = res.closed
+    let isGone = false
     let bodyLength: number | undefined
     const isWork = !isQuestion(method)
 
@@ -92,7 +102,15 @@ function attempt(
       reject(reason)
     }
     upstream.pool.dispatch(
-      { method, path: target, headers, body, headersTimeout: firstByteMs, bodyTimeout: idleMs },
+      {
+        method,
+        path: target,
+        headers:
+          authorization === undefined ? headers : [...headers, 'authorization', authorization],
+        body: typeof body === 'function' ? body() : body,
+        headersTimeout: firstByteMs,
+        bodyTimeout: idleMs,
+      },
       {
         onRequestStart(started) {
           controller = started
@@ -125,7 +143,8 @@ function attempt(
           else if (error instanceof AppError || error instanceof ClientGone) reject(error)
           else {
             const failure = upstreamFailureOf(error, controller !== undefined)
-            upstreams.failed(upstream, failure)
+            const deadlineMs = failure.code === 'UND_ERR_HEADERS_TIMEOUT' ? firstByteMs : idleMs
+            upstreams.failed(upstream, { ...failure, deadlineMs })
             resolve(failure)
           }
         },

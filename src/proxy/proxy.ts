@@ -24,7 +24,7 @@ import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, pathOf, type Route, type RouteTable } from './routes.ts'
-import type { Upstream, Upstreams } from './upstreams.ts'
+import type { Slot, Upstreams } from './upstreams.ts'
 import { createUsageMeter } from './usage-meter.ts'
 
 /** What may be changed while requests are answered: those that have begun go on as they were. */
@@ -34,8 +34,6 @@ export type ProxyOptions = Routing & {
   /** Our resource identifier, the `aud` of the tokens. */
   url: string
   issuer: string
-  /** Sent upstream as the bearer, if the model server wants one. */
-  upstreamApiKey: string | undefined
   authenticate: Authenticator
   /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
   trustedProxies: BlockList
@@ -43,7 +41,7 @@ export type ProxyOptions = Routing & {
   limits: Limits
   upstreams: Pick<
     Upstreams,
-    'takeForPublic' | 'releaseFromPublic' | 'answered' | 'progressed' | 'failed'
+    'takeForPublic' | 'releaseFromPublic' | 'answered' | 'progressed' | 'failed' | 'move'
   >
   admission: Admission
   /** Whether other proxies may ask about requests that they pass on themselves. */
@@ -102,7 +100,7 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
     .catch((error: unknown) => refuse(proxy, call, error))
     .finally(() => {
       proxy.running.remove(call)
-      call.counted?.settle(call.usage, call.upstream !== undefined)
+      call.counted?.settle(call.usage, call.slot !== undefined)
       discardRest(call)
     })
 }
@@ -126,10 +124,11 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const admitted = proxy.admission.admit(call.caller.token, call)
   const upstream = admitted instanceof Promise ? await admitted : admitted
   const admittedAtMs = performance.now()
+  const slot = (call.slot = { upstream, isPublic: false })
   try {
-    await sendToModel(proxy, call, { headers, route, upstream })
+    await sendToModel(proxy, call, { headers, route, slot })
   } finally {
-    proxy.admission.release(upstream, performance.now() - admittedAtMs)
+    proxy.admission.release(slot.upstream, performance.now() - admittedAtMs)
   }
 }
 
@@ -174,11 +173,11 @@ async function answerQuestion(
 
 /** Past the queue and its slots: a monitor learns how a busy model server is, and no stranger keeps a caller waiting. */
 async function askModel(proxy: ProxyContext, call: Call, matched: Matched): Promise<void> {
-  const upstream = proxy.upstreams.takeForPublic()
+  const slot = (call.slot = { upstream: proxy.upstreams.takeForPublic(), isPublic: true })
   try {
-    await sendToModel(proxy, call, { ...matched, upstream })
+    await sendToModel(proxy, call, { ...matched, slot })
   } finally {
-    proxy.upstreams.releaseFromPublic(upstream)
+    proxy.upstreams.releaseFromPublic(slot.upstream)
   }
 }
 
@@ -193,10 +192,9 @@ async function count(proxy: ProxyContext, call: Call): Promise<void> {
 async function sendToModel(
   proxy: ProxyContext,
   call: Call,
-  { headers, route, upstream }: Matched & { upstream: Upstream },
+  { headers, route, slot }: Matched & { slot: Slot },
 ): Promise<void> {
   const { req, res } = call
-  call.upstream = upstream.url
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
   const { maxBodyBytes, firstByteMs, idleMs } = route
   const meter = createUsageMeter(req.headers, (usage) => {
@@ -207,6 +205,7 @@ async function sendToModel(
     idleMs,
     bytes: call.bytes,
     onChunk: meter.onRequestChunk,
+    signal: call.abort.signal,
   })
   const { method = '', url: target = '' } = req
   const { signal } = call.abort
@@ -223,7 +222,7 @@ async function sendToModel(
       upstreams: proxy.upstreams,
       observer: meter,
     },
-    upstream,
+    slot,
     request,
   )
 }
@@ -253,8 +252,6 @@ function upstreamHeaders(proxy: ProxyContext, call: Call, headers: RequestHeader
   const sent = [...headers.forwardable, 'x-request-id', call.requestId]
   if (call.caller !== undefined) sent.push(...call.caller.identityHeaders)
   if (!headers.isTraced) sent.push('traceparent', newTraceparent())
-  if (proxy.upstreamApiKey !== undefined)
-    sent.push('authorization', `Bearer ${proxy.upstreamApiKey}`)
   return sent
 }
 

@@ -7,7 +7,8 @@ import type { RequestHeaders } from './request-headers.ts'
 /** Up to here a body is collected and sent in one write, which costs a third less than streaming it. */
 const COLLECT_UP_TO_BYTES = 65_536
 
-export type RequestBody = Buffer | Readable | null
+/** A function opens a body that is streamed; nothing of it is read before somebody reads what it gives. */
+export type RequestBody = Buffer | (() => Readable) | null
 
 export type BodyLimits = {
   maxBytes: number
@@ -15,6 +16,8 @@ export type BodyLimits = {
   bytes: { in: number }
   /** Is shown the body as it passes. */
   onChunk: (chunk: Buffer) => void
+  /** Ends the wait for a small one. */
+  signal: AbortSignal
 }
 
 /** AppError `content_too_large` before anything is read, when the length is declared. */
@@ -26,40 +29,55 @@ export function requireAcceptableLength(
 }
 
 /**
- * The body as it goes upstream, byte for byte: small ones as a Buffer, others as a stream with backpressure. A stream
- * fails with `content_too_large` as soon as it is over the limit, and with `request_timeout` when it stops coming.
+ * The body as it goes upstream, byte for byte: small ones as a Buffer, others as a stream with backpressure. Fails with
+ * `request_timeout` when it stops coming; a stream, with `content_too_large` as soon as it is over the limit.
  */
 export function readRequestBody(
   req: IncomingMessage,
   { contentLength, isChunked }: RequestHeaders,
   limits: BodyLimits,
 ): RequestBody | Promise<RequestBody> {
-  if (isChunked) return streamBody(req, limits)
+  const open = () => streamBody(req, limits)
+  if (isChunked) return open
   if (contentLength === undefined || contentLength === 0) return null
-  return contentLength <= COLLECT_UP_TO_BYTES ? collect(req, limits) : streamBody(req, limits)
+  return contentLength <= COLLECT_UP_TO_BYTES ? collect(req, limits) : open
 }
 
-function collect(req: IncomingMessage, { bytes, onChunk }: BodyLimits): Promise<Buffer> {
+function collect(
+  req: IncomingMessage,
+  { bytes, idleMs, onChunk, signal }: BodyLimits,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
+      idle?.refresh()
       bytes.in += chunk.length
       onChunk(chunk)
       chunks.push(chunk)
     })
-    req.on('end', () =>
-      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)),
-    )
-    req.on('error', () => reject(new ClientGone()))
+    req.on('end', () => {
+      clearTimeout(idle)
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
+    })
+    const fail = (error: unknown) => {
+      clearTimeout(idle)
+      reject(error)
+    }
+    req.on('error', () => fail(new ClientGone()))
+    // Mostly it has come with the headers, and there is nothing to wait for.
+    const idle = req.complete ? undefined : setTimeout(() => fail(stoppedComing()), idleMs)
+    if (!req.complete) signal.addEventListener('abort', () => fail(signal.reason))
   })
 }
 
 /** A stream of its own: undici destroys what it is given, and the request's connection may still be needed. */
 function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
   const { maxBytes, idleMs, bytes, onChunk } = limits
+  let idle: NodeJS.Timeout | undefined
   const body = new Readable({
     read() {
-      idle.refresh()
+      if (idle === undefined) start()
+      idle?.refresh()
       req.resume()
     },
     destroy(error, done) {
@@ -68,11 +86,13 @@ function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
       done(error)
     },
   })
-  const idle = setTimeout(() => {
-    body.destroy(new AppError('request_timeout', 'The body stopped coming.'))
-  }, idleMs)
+  const start = () => {
+    // While it is the model server that takes nothing more, its own deadline runs.
+    idle = setTimeout(() => req.isPaused() || body.destroy(stoppedComing()), idleMs)
+    req.on('data', onData).on('end', onEnd).on('error', onError)
+  }
   const onData = (chunk: Buffer) => {
-    idle.refresh()
+    idle?.refresh()
     bytes.in += chunk.length
     onChunk(chunk)
     if (bytes.in > maxBytes) body.destroy(tooLarge(maxBytes))
@@ -80,8 +100,11 @@ function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
   }
   const onEnd = () => body.push(null)
   const onError = () => body.destroy(new ClientGone())
-  req.on('data', onData).on('end', onEnd).on('error', onError)
   return body
+}
+
+function stoppedComing(): AppError {
+  return new AppError('request_timeout', 'The body stopped coming.')
 }
 
 function tooLarge(maxBytes: number): AppError {

@@ -1,4 +1,5 @@
 import { Pool } from 'undici'
+import type { Health, Observation } from './upstream-health.ts'
 import { codeOf, isOfTheWay } from './upstream-failure.ts'
 
 export type CheckOptions = {
@@ -25,6 +26,9 @@ const HURRIED_MS = 1000
 
 /** How long an answer may take. */
 const ANSWER_MS = 2000
+
+/** How many checks in a row an idle server may leave unanswered: one that is at work may not come to it. */
+const SILENT_CHECKS = 3
 
 /**
  * Asks one model server for its health, on a connection of its own each time: every `intervalSeconds`, and every second
@@ -82,5 +86,23 @@ async function askForHealth(pool: Pool, path: string): Promise<CheckVerdict> {
     const code = codeOf(error)
     if (code === 'UND_ERR_HEADERS_TIMEOUT' || !isOfTheWay(code)) return { kind: 'check_silent' }
     return { kind: 'check_failed', detail: code }
+  }
+}
+
+/** Turns what checks find into what it means; says whether the server is usable then. */
+export function createCheckJudge(
+  upstream: { readonly inFlight: number; readonly health: Health },
+  report: (seen: Observation) => void,
+): (verdict: CheckVerdict) => boolean {
+  let silences = 0
+  return (verdict) => {
+    const isSilent = verdict.kind === 'check_silent'
+    // A server that works on a request in its only thread answers afterwards.
+    silences = isSilent && upstream.inFlight === 0 ? silences + 1 : 0
+    if (verdict.kind !== 'check_silent') report(verdict)
+    else if (silences >= SILENT_CHECKS) {
+      report({ kind: 'check_failed', detail: 'no answer to its checks' })
+    }
+    return upstream.health.state === 'usable'
   }
 }

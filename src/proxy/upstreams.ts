@@ -2,7 +2,7 @@ import { Pool } from 'undici'
 import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
-import { startUpstreamChecks, type CheckVerdict } from './upstream-checks.ts'
+import { createCheckJudge, startUpstreamChecks } from './upstream-checks.ts'
 import type { UpstreamFailure } from './upstream-failure.ts'
 import {
   isDueForTrial,
@@ -16,6 +16,8 @@ import {
 export type Upstream = {
   readonly url: string
   readonly pool: Pool
+  /** The header that it wants. */
+  readonly authorization: string | undefined
   inFlight: number
   /** The requests without a caller, which take no slots. */
   publicInFlight: number
@@ -24,12 +26,14 @@ export type Upstream = {
   lastSignMs: number
 }
 
+/** The place of one request at a model server. */
+export type Slot = { upstream: Upstream; readonly isPublic: boolean }
+
 export type UpstreamOptions = {
-  urls: readonly string[]
+  /** `apiKey` is sent as the bearer. */
+  servers: readonly { url: string; apiKey?: string | undefined }[]
   maxInFlightPerUpstream: number
   connectTimeoutSeconds: number
-  firstByteTimeoutSeconds: number
-  idleTimeoutSeconds: number
   /** `intervalSeconds` 0: none. */
   healthCheck: { path: string; intervalSeconds: number }
   log: Log
@@ -43,17 +47,22 @@ export type Upstreams = {
    * Takes a slot at the least loaded model server that may be used; undefined while each of those is full. Whoever takes
    * one gives it back with `release`. AppError `temporarily_unavailable`, reason `no_upstream`, when none may be used.
    */
-  take: (except?: ReadonlySet<Upstream>) => Upstream | undefined
+  take: () => Upstream | undefined
   release: (upstream: Upstream) => void
   /** As `take` and `release`, beside the slots; `temporarily_unavailable`, reason `public_full`, when too many did. */
   takeForPublic: () => Upstream
   releaseFromPublic: (upstream: Upstream) => void
+  /** Changes the slot for one elsewhere, if there is a free one where nothing is doubtful; says whether it did. */
+  move: (slot: Slot, except: ReadonlySet<Upstream>) => boolean
   /** An answer has begun to come from it. Only one to a request that gave it `work` says that it makes progress. */
   answered: (upstream: Upstream, isWork: boolean) => void
   /** More of an answer to `work` has come. */
   progressed: (upstream: Upstream) => void
-  /** An exchange with it has failed. */
-  failed: (upstream: Upstream, failure: Pick<UpstreamFailure, 'kind' | 'code'>) => void
+  /** An exchange with it has failed, in which it had so long to make progress. */
+  failed: (
+    upstream: Upstream,
+    failure: Pick<UpstreamFailure, 'kind' | 'code'> & { deadlineMs: number },
+  ) => void
   /** Calls back whenever `take` may answer differently than before: after a release, or when one comes or goes. */
   onRoom: (listener: () => void) => void
   /** All slots, free and taken, at the model servers that may be used. */
@@ -69,23 +78,19 @@ const IDLE_CONNECTION_MS = 4000
 /** A question like `GET /health` takes no time on the GPU; who asks more at once is no monitor. */
 const PUBLIC_IN_FLIGHT = 8
 
-/** How many checks in a row an idle server may leave unanswered: one that is at work may not come to it. */
-const SILENT_CHECKS = 3
-
 const isUsable = ({ health }: Upstream): boolean => health.state === 'usable'
 
 export function createUpstreams(options: UpstreamOptions): Upstreams {
   const { maxInFlightPerUpstream, healthCheck, log, now = () => performance.now() } = options
-  const all = options.urls.map((url): Upstream => ({
+  const all = options.servers.map(({ url, apiKey }): Upstream => ({
     url,
+    authorization: apiKey === undefined ? undefined : `Bearer ${apiKey}`,
     pool: createPool(url, options),
     inFlight: 0,
     publicInFlight: 0,
     health: USABLE,
     lastSignMs: -Infinity,
   }))
-  const firstByteMs = options.firstByteTimeoutSeconds * 1000
-  const idleMs = options.idleTimeoutSeconds * 1000
   const listeners: (() => void)[] = []
   let turn = 0
 
@@ -103,7 +108,7 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     const before = upstream.health
     const after = nextHealth(before, seen, circumstancesOf(upstream))
     upstream.health = after
-    if (after.state === 'ejected' && seen.kind !== 'trial_begins' && after !== before) {
+    if (after.state === 'ejected' && 'detail' in seen) {
       checks[all.indexOf(upstream)]?.hurry()
       // Then `take` may give it to one request.
       setTimeout(tellListeners, TRIAL_AFTER_MS).unref()
@@ -117,12 +122,12 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     healthCheck.intervalSeconds === 0
       ? []
       : all.map((upstream) => {
-          const judge = createCheckJudge(upstream, report)
+          const judge = createCheckJudge(upstream, (seen) => report(upstream, seen))
           return startUpstreamChecks(upstream.url, { ...options, ...healthCheck }, judge)
         })
 
   /** Begins where it ended last time, so that equally loaded ones take turns. */
-  function leastLoaded(except: ReadonlySet<Upstream> | undefined): Upstream | undefined {
+  function leastLoaded(except?: ReadonlySet<Upstream>): Upstream | undefined {
     let least: Upstream | undefined
     for (let i = 0; i < all.length; i += 1) {
       const upstream = all[(turn + i) % all.length]
@@ -133,32 +138,60 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     return least
   }
 
+  const hasRoom = (upstream: Upstream, isPublic: boolean): boolean =>
+    isPublic
+      ? upstream.publicInFlight < PUBLIC_IN_FLIGHT
+      : upstream.inFlight < maxInFlightPerUpstream
+
+  function occupy(upstream: Upstream, isPublic: boolean): void {
+    if (isPublic) upstream.publicInFlight += 1
+    else upstream.inFlight += 1
+    turn = (all.indexOf(upstream) + 1) % all.length
+  }
+
+  function vacate(upstream: Upstream, isPublic: boolean): void {
+    if (isPublic) upstream.publicInFlight -= 1
+    else upstream.inFlight -= 1
+    if (!isUsable(upstream)) report(upstream, { kind: 'released' })
+    tellListeners()
+  }
+
   function dueForTrial(): Upstream | undefined {
     return all.find(
       (upstream) =>
         !isUsable(upstream) &&
-        upstream.inFlight < maxInFlightPerUpstream &&
+        hasRoom(upstream, false) &&
         isDueForTrial(upstream.health, circumstancesOf(upstream)),
     )
   }
 
   return {
     all,
-    take(except) {
-      // A request that has failed once already tries nothing doubtful.
-      const trial = except === undefined ? dueForTrial() : undefined
-      const chosen = trial ?? leastLoaded(except)
+    take() {
+      const trial = dueForTrial()
+      const chosen = trial ?? leastLoaded()
       if (chosen === undefined) throw noUpstream()
-      if (chosen.inFlight >= maxInFlightPerUpstream) return undefined
-      chosen.inFlight += 1
-      if (trial === undefined) turn = (all.indexOf(chosen) + 1) % all.length
-      else report(trial, { kind: 'trial_begins' })
+      if (!hasRoom(chosen, false)) return undefined
+      occupy(chosen, false)
+      if (trial !== undefined) report(trial, { kind: 'trial_begins' })
       return chosen
     },
-    release(upstream) {
-      upstream.inFlight -= 1
-      if (!isUsable(upstream)) report(upstream, { kind: 'released' })
-      tellListeners()
+    release: (upstream) => vacate(upstream, false),
+    takeForPublic() {
+      const least = leastLoaded()
+      if (least === undefined) throw noUpstream()
+      if (!hasRoom(least, true)) throw publicFull()
+      occupy(least, true)
+      return least
+    },
+    releaseFromPublic: (upstream) => vacate(upstream, true),
+    move(slot, except) {
+      const other = leastLoaded(except)
+      if (other === undefined || !hasRoom(other, slot.isPublic)) return false
+      occupy(other, slot.isPublic)
+      vacate(slot.upstream, slot.isPublic)
+      slot.upstream = other
+      return true
     },
     answered(upstream, isWork) {
       if (isWork) upstream.lastSignMs = now()
@@ -167,26 +200,11 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     progressed(upstream) {
       upstream.lastSignMs = now()
     },
-    failed(upstream, { kind, code }) {
-      if (kind === 'unreachable') report(upstream, { kind, detail: code })
+    failed(upstream, { kind, code: detail, deadlineMs }) {
+      if (kind === 'unreachable') report(upstream, { kind, detail })
       if (kind !== 'stalled') return
-      const deadlineMs = code === 'UND_ERR_HEADERS_TIMEOUT' ? firstByteMs : idleMs
-      report(upstream, { kind, detail: code, deadlineMs, lastSignMs: upstream.lastSignMs })
+      report(upstream, { kind, detail, deadlineMs, lastSignMs: upstream.lastSignMs })
     },
-    takeForPublic() {
-      const least = leastLoaded(undefined)
-      if (least === undefined) throw noUpstream()
-      if (least.publicInFlight >= PUBLIC_IN_FLIGHT) {
-        throw new AppError('temporarily_unavailable', 'Too many ask without a token at once.', {
-          reason: 'public_full',
-          headers: { 'retry-after': '1' },
-        })
-      }
-      least.publicInFlight += 1
-      turn = (all.indexOf(least) + 1) % all.length
-      return least
-    },
-    releaseFromPublic: (upstream) => void (upstream.publicInFlight -= 1),
     onRoom: (listener) => void listeners.push(listener),
     capacity: () => all.filter(isUsable).length * maxInFlightPerUpstream,
     readiness() {
@@ -200,24 +218,6 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
         ...all.map(({ pool }) => pool.destroy()),
       ])
     },
-  }
-}
-
-/** Turns what checks find into what it means; says whether the server is usable then. */
-function createCheckJudge(
-  upstream: Upstream,
-  report: (upstream: Upstream, seen: Observation) => void,
-): (verdict: CheckVerdict) => boolean {
-  let silences = 0
-  return (verdict) => {
-    const isSilent = verdict.kind === 'check_silent'
-    // A server that works on a request in its only thread answers afterwards.
-    silences = isSilent && upstream.inFlight === 0 ? silences + 1 : 0
-    if (verdict.kind !== 'check_silent') report(upstream, verdict)
-    else if (silences >= SILENT_CHECKS) {
-      report(upstream, { kind: 'check_failed', detail: 'no answer to its checks' })
-    }
-    return isUsable(upstream)
   }
 }
 
@@ -242,13 +242,18 @@ function noUpstream(): AppError {
   })
 }
 
+function publicFull(): AppError {
+  return new AppError('temporarily_unavailable', 'Too many ask without a token at once.', {
+    reason: 'public_full',
+    headers: { 'retry-after': '1' },
+  })
+}
+
 function createPool(url: string, options: UpstreamOptions): Pool {
   return new Pool(url, {
     connections: options.maxInFlightPerUpstream + PUBLIC_IN_FLIGHT,
     pipelining: 1,
     connect: { timeout: options.connectTimeoutSeconds * 1000 },
-    headersTimeout: options.firstByteTimeoutSeconds * 1000,
-    bodyTimeout: options.idleTimeoutSeconds * 1000,
     keepAliveTimeout: IDLE_CONNECTION_MS,
   })
 }

@@ -136,6 +136,49 @@ describe('what requests meet', () => {
     expect(changesOf(proxy)[1]).toEqual(['upstream.usable', stuck.url, undefined])
   })
 
+  test('one that takes no connection is left out, and no caller notices', async () => {
+    const [good, gone] = [await startModel(), await startModelServer()]
+    const { proxy, call } = await startProxyBefore([gone, good])
+    await gone.close()
+    const bodies = ['{}', 'x'.repeat(300_000), '{}', 'y'.repeat(300_000)]
+    for (const body of bodies) expect((await call({ body })).status).toBe(200)
+    expect(good.received.map(({ body }) => body.toString())).toEqual(bodies)
+    expect(changesOf(proxy)).toEqual([['upstream.ejected', gone.url, 'unreachable']])
+    const upstreams = proxy.logged.flatMap(({ event, upstream }) =>
+      event === 'proxy.call' ? [upstream] : [],
+    )
+    expect(new Set(upstreams)).toEqual(new Set([good.url]))
+
+    await startModel(Number(new URL(gone.url).port))
+    await expect
+      .poll(
+        async () => {
+          expect((await call()).status).toBe(200)
+          return changesOf(proxy).length
+        },
+        { timeout: 3000 },
+      )
+      .toBe(2)
+  })
+
+  test('a POST that a connection has taken is sent nowhere else, and a GET is', async () => {
+    const models = [await startModel(), await startModel()]
+    let arrived = 0
+    for (const model of models) {
+      model.answer((req) => {
+        arrived += 1
+        req.socket.destroy()
+      })
+    }
+    const { proxy, call } = await startProxyBefore(models)
+    expect((await call()).status).toBe(502)
+    expect(arrived).toBe(1)
+    const headers = { authorization: `Bearer ${await proxy.issuer.sign()}` }
+    expect((await fetch(`${proxy.url}/v1/models`, { headers })).status).toBe(502)
+    expect(arrived).toBe(3)
+    expect(changesOf(proxy)).toEqual([])
+  })
+
   test('does not eject the last model server', async () => {
     const model = await startModelServer()
     const { proxy, call } = await startProxyBefore([model])

@@ -10,11 +10,9 @@ afterEach(async () => {
 
 function upstreamsOf(count: number, maxInFlightPerUpstream: number): Upstreams {
   const upstreams = createUpstreams({
-    urls: Array.from({ length: count }, (_, i) => `http://127.0.0.1:${i + 1}`),
+    servers: Array.from({ length: count }, (_, i) => ({ url: `http://127.0.0.1:${i + 1}` })),
     maxInFlightPerUpstream,
     connectTimeoutSeconds: 2,
-    firstByteTimeoutSeconds: 300,
-    idleTimeoutSeconds: 120,
     healthCheck: { path: '/health', intervalSeconds: 0 },
     log: createLog('silent'),
   })
@@ -63,15 +61,25 @@ describe('slots', () => {
     expect(urls.slice(3)).toEqual(urls.slice(0, 3))
   })
 
-  test('are not taken where somebody has tried already', () => {
-    const upstreams = upstreamsOf(2, 4)
-    const first = upstreams.take()
-    if (first === undefined) throw new Error('full')
-    const second = upstreams.take(new Set([first]))
-    expect(second).not.toBe(first)
-    expect(() => upstreams.take(new Set(upstreams.all))).toThrow(
-      expect.objectContaining({ code: 'temporarily_unavailable', reason: 'no_upstream' }),
-    )
+  test.each([true, false])('move to where nobody has tried yet (public: %s)', (isPublic) => {
+    const upstreams = upstreamsOf(2, 1)
+    const upstream = isPublic ? upstreams.takeForPublic() : upstreams.take()
+    if (upstream === undefined) throw new Error('full')
+    const slot = { upstream, isPublic }
+    const loads = () => upstreams.all.map((one) => one.inFlight + one.publicInFlight)
+    expect(upstreams.move(slot, new Set([upstream]))).toBe(true)
+    expect(slot.upstream).not.toBe(upstream)
+    expect(loads().toSorted((a, b) => a - b)).toEqual([0, 1])
+    expect(upstreams.move(slot, new Set(upstreams.all))).toBe(false)
+  })
+
+  test('do not move to where none is free', () => {
+    const upstreams = upstreamsOf(2, 1)
+    const [upstream, other] = [upstreams.take(), upstreams.take()]
+    if (upstream === undefined || other === undefined) throw new Error('full')
+    const slot = { upstream, isPublic: false }
+    expect(upstreams.move(slot, new Set([upstream]))).toBe(false)
+    expect([slot.upstream, upstream.inFlight, other.inFlight]).toEqual([upstream, 1, 1])
   })
 
   test('that are given back are told to those who wait', () => {

@@ -37,6 +37,7 @@ export function simulateModel(options: {
   const upstream: Upstream = {
     url: 'http://127.0.0.1:1',
     pool: new Pool('http://127.0.0.1:1'),
+    authorization: undefined,
     inFlight: 0,
     publicInFlight: 0,
     health: USABLE,
