@@ -14,7 +14,8 @@ import type { Store } from '../store/store.ts'
 
 export type OpenRegistry = { registry: Registry; store: Store; close: () => Promise<void> }
 
-const REDIS_KEY_PREFIX = 'gatehouse:'
+/** Of everything that is kept in Redis. */
+export const REDIS_KEY_PREFIX = 'gatehouse:'
 const SAVE_USES_INTERVAL_MS = 10_000
 
 /** The registry on the configured store, with its default tenant. A ConfigError when the store cannot be opened. */

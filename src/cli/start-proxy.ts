@@ -7,12 +7,10 @@ import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
 import { createAdmission } from '../proxy/admission.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createCors } from '../proxy/cors.ts'
-import { createLimits } from '../proxy/limits.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy, type Routing } from '../proxy/proxy.ts'
 import { createUpstreams } from '../proxy/upstreams.ts'
 import { onRevokedKey } from '../revocations/revoked-keys.ts'
-import { createMemoryCounters } from '../store/memory-counters.ts'
 import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
@@ -20,6 +18,7 @@ import { openAudit } from './open-audit.ts'
 import { blockListOf, listenerOf, prepareCertificate } from './listener.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
+import { openProxyLimits } from './proxy-limits.ts'
 import { reportAsVerifier } from './proxy-reports.ts'
 import { openProxyRevocations, type InProcessIssuer } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
@@ -81,7 +80,7 @@ export async function startProxy(
     clock,
     observeWait: metrics.observeWait,
   })
-  const limits = createLimits(createMemoryCounters(clock), config.limits.defaults)
+  const { limits, close: closeLimits } = openProxyLimits(config, { log, clock }, registry)
   const verifying = createProxy({
     url: proxy.url,
     issuer: issuer.url,
@@ -149,6 +148,7 @@ export async function startProxy(
       clearInterval(refresh)
       reports.stop()
       await running.close(drainSeconds)
+      await closeLimits()
       await upstreams.close()
       await audit.close()
       await revocations.close()

@@ -174,7 +174,12 @@ export const configSchema = z.strictObject({
       refreshTtlSeconds: wholeNumber(60, 31_536_000).default(1_209_600),
     })
     .prefault({}),
-  limits: z.strictObject({ defaults: limitSet.optional() }).prefault({}),
+  limits: z
+    .strictObject({
+      defaults: limitSet.optional(),
+      onFailure: z.enum(['local', 'refuse', 'continue']).default('local'),
+    })
+    .prefault({}),
   resources: z
     .record(
       z

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../kernel/errors.ts'
-import { isDaily, isLeased, type Counters, type LimitName, type Quota } from '../store/counters.ts'
+import type { Counters, LimitName, Quota } from '../store/counters.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { AuditFacts } from '../audit/record.ts'
 import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
@@ -45,11 +45,9 @@ export function createLimits(counters: Counters, defaults: Quota | undefined): L
     const limits = remainingOf(of, standing)
     const headers = rateLimitHeaders(limits)
     if (!isLetIn) throw refusal(limits, headers)
-    const mustSettle = of.accounts.some((account) => isLeased(account) || isDaily(account))
     return {
       headers,
       settle(usage, wasServed) {
-        if (!mustSettle) return
         const how = { tokens: tokensOf(usage), wasServed, enteredAtMs: standing.atMs }
         void counters.leave(of, lease, how)
       },

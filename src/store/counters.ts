@@ -43,11 +43,13 @@ export type Leaving = {
 export type Counters = {
   /** Counts a request, which `lease` names, in every account, or in none when one of them has no room. */
   enter: (of: Accounts, lease: string) => Entered | Promise<Entered>
-  /** Says that requests go on. Where the counters outlive a process, one that is not heard of for a minute has ended. */
-  renew: (of: Accounts, lease: string) => void | Promise<void>
+  /** To be called for each request that was let in, when it is over. */
   leave: (of: Accounts, lease: string, how: Leaving) => void | Promise<void>
   read: (of: Accounts) => Standing | Promise<Standing>
 }
+
+/** Counters that outlive those who count: a request that is not renewed for a minute has ended with its process. */
+export type LeasedCounters = Counters & { renew: (of: Accounts, lease: string) => Promise<void> }
 
 export const DAY_MS = 86_400_000
 export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS)

@@ -5,6 +5,7 @@ import {
   isDaily,
   isLeased,
   type Account,
+  type Accounts,
   type Balance,
   type Counters,
   type Entered,
@@ -29,6 +30,8 @@ export type MemoryCounters = {
     ...args: Parameters<Counters[name]>
   ) => Awaited<ReturnType<Counters[name]>>
 } & {
+  /** Counts a request that was let in elsewhere, and takes over what is known there of the day. */
+  adopt: (of: Accounts, lease: string, standing: Standing) => void
   /** What must outlive the process: the days that are not over. */
   days: () => [id: string, tally: DayTally][]
   restoreDays: (days: readonly [id: string, tally: DayTally][]) => void
@@ -76,6 +79,15 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     }
   }
 
+  function count(accounts: readonly Account[], lease: string, nowMs: number): void {
+    for (const account of accounts) {
+      const tally = tallyOf(account, nowMs)
+      if (account.quota.rpm !== undefined) countOne(tally.minute, nowMs)
+      if (isDaily(account)) tally.requests += 1
+      if (isLeased(account)) tally.running.add(lease)
+    }
+  }
+
   return {
     enter({ accounts }, lease): Entered {
       const nowMs = clock()
@@ -86,15 +98,20 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
         return balance !== undefined && exhaustedIn(account, balance).length === 0
       })
       if (!isLetIn) return { ...before, isLetIn }
-      for (const account of accounts) {
-        const tally = tallyOf(account, nowMs)
-        if (account.quota.rpm !== undefined) countOne(tally.minute, nowMs)
-        if (isDaily(account)) tally.requests += 1
-        if (isLeased(account)) tally.running.add(lease)
-      }
+      count(accounts, lease, nowMs)
       return { ...stand(accounts, nowMs), isLetIn }
     },
-    renew: () => undefined,
+    adopt({ accounts }, lease, { balances }) {
+      const nowMs = clock()
+      sweep(nowMs)
+      count(accounts, lease, nowMs)
+      for (const [i, account] of accounts.entries()) {
+        const { dayRequests = 0, dayTokens = 0 } = balances[i] ?? {}
+        const tally = tallyOf(account, nowMs)
+        tally.requests = Math.max(tally.requests, dayRequests)
+        tally.tokens = Math.max(tally.tokens, dayTokens)
+      }
+    },
     leave({ accounts }, lease, { tokens, wasServed, enteredAtMs }) {
       const nowMs = clock()
       for (const account of accounts) {

@@ -83,7 +83,7 @@ describe('the defaults', () => {
       revocations: { maxStalenessSeconds: 60, onStale: 'fail_closed' },
       keys: { dir: './keys', rotateEveryDays: 30, jwksMaxAgeSeconds: 300, modulusLength: 2048 },
       tokens: { accessTtlSeconds: 900, refreshTtlSeconds: 1_209_600 },
-      limits: {},
+      limits: { onFailure: 'local' },
       audit: { sink: 'file', retentionDays: 365, onFailure: 'refuse' },
       trustedProxies: [],
     })

@@ -69,6 +69,7 @@ const SETTINGS: Record<string, string> = {
   'limits.defaults.concurrency': 'GATEHOUSE_LIMITS__DEFAULTS__CONCURRENCY',
   'limits.defaults.daily_requests': 'GATEHOUSE_LIMITS__DEFAULTS__DAILY_REQUESTS',
   'limits.defaults.daily_tokens': 'GATEHOUSE_LIMITS__DEFAULTS__DAILY_TOKENS',
+  'limits.onFailure': 'GATEHOUSE_LIMITS__ON_FAILURE',
   resources: 'GATEHOUSE_RESOURCES',
   'audit.sink': 'GATEHOUSE_AUDIT__SINK',
   'audit.retentionDays': 'GATEHOUSE_AUDIT__RETENTION_DAYS',

@@ -157,8 +157,8 @@ describe('the accounts of a token', () => {
 
   test('are never those of other names, whatever is in them', () => {
     const name = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 4 }),
-      fc.stringMatching(/^[:{}"',\\ab]{0,6}$/),
+      fc.string({ maxLength: 4 }),
+      fc.string({ unit: fc.constantFrom(':', '{', '}', '"', ',', '\\', 'é'), maxLength: 4 }),
       fc.constantFrom('\ud800', '\udfff', '\ufffd'),
     )
     const who = fc.record({ tenantId: name, clientId: name, subject: name })

@@ -2,6 +2,15 @@ import { describe, expect, test } from 'vitest'
 import { createMemoryCounters } from '../../src/store/memory-counters.ts'
 import { describeCounters, freshAccounts } from '../contract/counters-contract.ts'
 
+const NOTHING = {
+  minuteRequests: 0,
+  minuteFreesInMs: 0,
+  running: 0,
+  dayRequests: 0,
+  dayTokens: 0,
+  reservedTokens: 0,
+}
+
 describe('counters in memory', () => {
   const time = { now: 0 }
   const counters = createMemoryCounters(() => time.now)
@@ -20,6 +29,22 @@ describe('counters in memory', () => {
     expect(after.read(of).balances).toMatchObject([
       { dayRequests: 2, dayTokens: 40, reservedTokens: 40 },
       {},
+    ])
+  })
+
+  test('take over what others have counted of a day, and never less than their own', () => {
+    const of = freshAccounts({ rpm: 3, concurrency: 2, daily_requests: 9, daily_tokens: 100 })
+    const own = createMemoryCounters(() => time.now)
+    const known = { atMs: time.now, balances: [{ ...NOTHING, dayRequests: 8, dayTokens: 50 }] }
+    own.adopt(of, 'one', known)
+    expect(own.read(of).balances).toMatchObject([
+      { minuteRequests: 1, running: 1, dayRequests: 8, dayTokens: 50 },
+    ])
+    own.adopt(of, 'two', { ...known, balances: [NOTHING] })
+    expect(own.enter(of, 'three').isLetIn).toBe(false)
+    own.leave(of, 'one', { tokens: 1, wasServed: true, enteredAtMs: time.now })
+    expect(own.read(of).balances).toMatchObject([
+      { minuteRequests: 2, running: 1, dayRequests: 9, dayTokens: 51 },
     ])
   })
 

@@ -1,0 +1,48 @@
+import { Gauge, type Registry } from 'prom-client'
+import type { Config } from '../config/schema.ts'
+import { createLimits, type Limits } from '../proxy/limits.ts'
+import { createSharedCounters } from '../proxy/shared-counters.ts'
+import { createMemoryCounters } from '../store/memory-counters.ts'
+import { openRedisCounters } from '../store/redis-counters.ts'
+import { parseRedisUrl } from '../store/redis-url.ts'
+import { REDIS_KEY_PREFIX } from './open-registry.ts'
+import type { Surroundings } from './running.ts'
+
+export type ProxyLimits = { limits: Limits; close: () => Promise<void> }
+
+/** A request waits for it once, when Redis goes silent; then nobody does. */
+const REDIS_DEADLINE_MS = 1000
+
+/** Where the limits of this proxy's callers are counted: with all others in Redis, else alone. */
+export function openProxyLimits(
+  { limits, redis }: Config,
+  { log, clock }: Surroundings,
+  registry: Registry,
+): ProxyLimits {
+  const local = createMemoryCounters(clock)
+  if (redis.url === undefined) {
+    return { limits: createLimits(local, limits.defaults), close: async () => undefined }
+  }
+  const redisCounters = openRedisCounters({
+    target: parseRedisUrl(redis.url),
+    keyPrefix: REDIS_KEY_PREFIX,
+    deadlineMs: REDIS_DEADLINE_MS,
+  })
+  const { onFailure } = limits
+  const counters = createSharedCounters({ shared: redisCounters, local, onFailure, log })
+  void new Gauge({
+    name: 'gatehouse_limits_degraded',
+    help: 'Whether limits cannot be counted with the other proxies',
+    registers: [registry],
+    collect() {
+      this.set(counters.isDegraded() ? 1 : 0)
+    },
+  })
+  return {
+    limits: createLimits(counters, limits.defaults),
+    async close() {
+      await counters.close()
+      redisCounters.close()
+    },
+  }
+}

@@ -1,0 +1,142 @@
+import { DAY_MS } from './counters.ts'
+import { createScript } from './redis-link.ts'
+import { SECONDS_COUNTED } from './sliding-minute.ts'
+
+/** A key outlives what it counts by this much, so that nothing is lost to a clock that is a little off. */
+const SLACK_MS = 60_000
+
+/**
+ * What all scripts begin with. KEYS: three for each account: its minute, its leases, its day. ARGV: the time in ms (empty: the
+ * server's own, one for all proxies), the lease, how long it lasts in ms, then four quotas for each account (empty: not counted).
+ *
+ * A minute is a hash of seconds and how many requests each had; leases are a sorted set by when they end; a day is a
+ * hash that names its day. `stand` gives, of one account: requests in the minute, in how many ms the first is forgotten, how many
+ * run, requests and tokens of the day, tokens set aside; then what an entry writes to.
+ */
+const STAND = `
+local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local second, today = math.floor(now / 1000), math.floor(now / ${DAY_MS})
+local function quotasOf(account)
+  local at = 3 + (account - 1) * 4
+  return tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+end
+local function keysOf(account)
+  local at = (account - 1) * 3
+  return KEYS[at + 1], KEYS[at + 2], KEYS[at + 3]
+end
+
+local function readMinute(key)
+  local fields = redis.call('HGETALL', key)
+  local newest, old = 0, {}
+  for at = 1, #fields, 2 do newest = math.max(newest, tonumber(fields[at])) end
+  local isFromLater = newest > second + ${SECONDS_COUNTED}
+  local total, oldest = 0, nil
+  for at = 1, #fields, 2 do
+    local counted = tonumber(fields[at])
+    if isFromLater or counted <= second - ${SECONDS_COUNTED} then
+      old[#old + 1] = fields[at]
+    else
+      total = total + fields[at + 1]
+      oldest = math.min(oldest or counted, counted)
+    end
+  end
+  local free = oldest and (oldest + ${SECONDS_COUNTED}) * 1000 - now or 0
+  return total, free, old, isFromLater and second or math.max(second, newest)
+end
+
+local function readDay(key)
+  local held = redis.call('HMGET', key, 'day', 'requests', 'tokens', 'settled')
+  local day = tonumber(held[1])
+  if day ~= today and day ~= today + 1 then return today, 0, 0, 0 end
+  return day, tonumber(held[2]), tonumber(held[3]), tonumber(held[4])
+end
+local function writeDay(key, day, requests, tokens, settled)
+  redis.call('HSET', key, 'day', day, 'requests', requests, 'tokens', tokens, 'settled', settled)
+  redis.call('PEXPIRE', key, string.format('%d', (day + 1) * ${DAY_MS} - now + ${SLACK_MS}))
+end
+
+local function stand(account)
+  local rpm, concurrency, requests, tokens = quotasOf(account)
+  local minute, leases, day = keysOf(account)
+  local s = { 0, 0, 0, 0, 0, 0 }
+  if rpm then s[1], s[2], s.old, s.second = readMinute(minute) end
+  if concurrency or tokens then s[3] = redis.call('ZCOUNT', leases, '(' .. now, '+inf') end
+  if requests or tokens then s.day, s[4], s[5], s.settled = readDay(day) end
+  if tokens then s[6] = s[3] * math.max(1, math.ceil(s[5] / math.max(1, s.settled))) end
+  return s
+end
+local accounts = #KEYS / 3
+local standings = {}
+local function reply(first)
+  local flat = { first, now }
+  for _, s in ipairs(standings) do
+    for at = 1, 6 do flat[#flat + 1] = s[at] end
+  end
+  return flat
+end
+for account = 1, accounts do standings[account] = stand(account) end
+`
+
+/** Gives 1 and the time, then the six numbers of each account. */
+export const READ = createScript(`${STAND}return reply(1)`)
+
+/** Enters all accounts or none. Gives 1 or 0 and the time, then the six numbers of each account as they are now. */
+export const ENTER = createScript(`${STAND}
+for account = 1, accounts do
+  local rpm, concurrency, requests, tokens = quotasOf(account)
+  local s = standings[account]
+  if (rpm and s[1] >= rpm) or (concurrency and s[3] >= concurrency)
+    or (requests and s[4] >= requests) or (tokens and s[5] + s[6] >= tokens) then return reply(0) end
+end
+for account = 1, accounts do
+  local rpm, concurrency, requests, tokens = quotasOf(account)
+  local minute, leases, day = keysOf(account)
+  local s = standings[account]
+  if rpm then
+    if #s.old > 0 then redis.call('HDEL', minute, unpack(s.old)) end
+    redis.call('HINCRBY', minute, string.format('%d', s.second), 1)
+    redis.call('PEXPIRE', minute, ${(SECONDS_COUNTED + 1) * 1000})
+  end
+  if concurrency or tokens then
+    redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
+    redis.call('ZADD', leases, now + ARGV[3], ARGV[2])
+    redis.call('PEXPIRE', leases, ARGV[3])
+  end
+  if requests or tokens then writeDay(day, s.day, s[4] + 1, s[5], s.settled) end
+  standings[account] = stand(account)
+end
+return reply(1)
+`)
+
+/** Prolongs the lease, and takes it anew where it was lost: whoever says so is still running. */
+export const RENEW = createScript(`${STAND}
+for account = 1, accounts do
+  local _, concurrency, _, tokens = quotasOf(account)
+  local _, leases = keysOf(account)
+  if concurrency or tokens then
+    redis.call('ZADD', leases, now + ARGV[3], ARGV[2])
+    redis.call('PEXPIRE', leases, ARGV[3])
+  end
+end
+return 1
+`)
+
+/** After the quotas: the tokens (empty: not known), whether the request counts against its day, and which day that was. */
+export const LEAVE = createScript(`${STAND}
+local tokens, counts, entered = tonumber(ARGV[#ARGV - 2]), ARGV[#ARGV - 1] == '1', tonumber(ARGV[#ARGV])
+for account = 1, accounts do
+  local _, leases, day = keysOf(account)
+  redis.call('ZREM', leases, ARGV[2])
+  local s = standings[account]
+  if s.day and (tokens or not counts) then
+    local requests = s[4]
+    if not counts and s.day == entered then requests = math.max(0, requests - 1) end
+    writeDay(day, s.day, requests, s[5] + (tokens or 0), s.settled + (tokens and 1 or 0))
+  end
+end
+return 1
+`)

@@ -1,0 +1,106 @@
+import { hash } from 'node:crypto'
+import { z } from 'zod'
+import type { Clock } from '../kernel/clock.ts'
+import {
+  dayOf,
+  LIMIT_NAMES,
+  type Accounts,
+  type Balance,
+  type LeasedCounters,
+  type Standing,
+} from './counters.ts'
+import { ENTER, LEAVE, READ, RENEW } from './redis-counter-scripts.ts'
+import { createRedisLink, type RedisScript } from './redis-link.ts'
+import type { RedisArgument } from './redis.ts'
+import type { RedisTarget } from './redis-url.ts'
+
+export type RedisCountersOptions = {
+  target: RedisTarget
+  keyPrefix: string
+  /** How long a call may take before it fails: a request waits for it. */
+  deadlineMs: number
+  /** Instead of the server's own time, which is the same for all who count. */
+  clock?: Clock
+}
+
+/** A request that is not renewed for so long has ended with its process. */
+const LEASE_MS = 60_000
+
+const standingReply = z.tuple([z.number(), z.number()], z.number())
+
+/**
+ * Counters that all processes on one Redis share, one script for each call. Nothing is confirmed by replicas: a failover
+ * may forget the requests of its last moments.
+ */
+export function openRedisCounters(
+  options: RedisCountersOptions,
+): LeasedCounters & { close: () => void } {
+  const { keyPrefix, clock } = options
+  const link = createRedisLink(options)
+
+  const run = (
+    script: RedisScript,
+    of: Accounts,
+    lease: string,
+    more: readonly RedisArgument[] = [],
+  ): Promise<unknown> =>
+    link.run({
+      script,
+      keys: keysOf(keyPrefix, of),
+      args: [clock?.() ?? '', lease, LEASE_MS, ...quotasOf(of), ...more],
+    })
+
+  return {
+    async enter(of, lease) {
+      const reply = standingReply.parse(await run(ENTER, of, lease))
+      return { isLetIn: reply[0] === 1, ...toStanding(reply) }
+    },
+    async renew(of, lease) {
+      await run(RENEW, of, lease)
+    },
+    async leave(of, lease, { tokens, wasServed, enteredAtMs }) {
+      const how = [tokens ?? '', wasServed ? 1 : 0, dayOf(enteredAtMs)]
+      await run(LEAVE, of, lease, how)
+    },
+    async read(of) {
+      return toStanding(standingReply.parse(await run(READ, of, '')))
+    },
+    close: link.close,
+  }
+}
+
+/** What is in the names is hashed: it may be anything, of any length, and need not be read in Redis. One tenant, one slot. */
+function keysOf(keyPrefix: string, { tenant, accounts }: Accounts): string[] {
+  const digest = (text: string) => hash('sha256', text, 'base64url')
+  const own = `${keyPrefix}limits:{${digest(tenant)}}:`
+  return accounts.flatMap(({ id }) => {
+    const account = digest(id)
+    return [`${own}minute:${account}`, `${own}leases:${account}`, `${own}day:${account}`]
+  })
+}
+
+const quotasOf = ({ accounts }: Accounts): RedisArgument[] =>
+  accounts.flatMap(({ quota }) => LIMIT_NAMES.map((name) => quota[name] ?? ''))
+
+function toStanding([, atMs, ...flat]: z.infer<typeof standingReply>): Standing {
+  const balances: Balance[] = []
+  for (let at = 0; at < flat.length; at += 6) {
+    const [
+      minuteRequests = 0,
+      minuteFreesInMs = 0,
+      running = 0,
+      dayRequests = 0,
+      dayTokens = 0,
+      reservedTokens = 0,
+    ] = flat.slice(at, at + 6)
+    balances.push({
+      minuteRequests,
+      minuteFreesInMs,
+      running,
+      dayRequests,
+      dayTokens,
+      reservedTokens,
+    })
+  }
+  return { atMs, balances }
+}

@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openRedisCounters } from '../../src/store/redis-counters.ts'
+import { parseRedisUrl } from '../../src/store/redis-url.ts'
+import { hasRedisServer } from '../support/redis-binary.ts'
+import { expectLifetimes, readLifetimes } from '../support/redis-lifetimes.ts'
+import { startRedis, startRedisCluster, type RedisServers } from '../support/redis-server.ts'
+import { describeCounters, freshAccounts, type CountersUnderTest } from './counters-contract.ts'
+
+describe.skipIf(!hasRedisServer).each([
+  ['one Redis', startRedis],
+  ['a Redis Cluster', startRedisCluster],
+])('counters on %s', (_title, start) => {
+  const time = { now: Date.now() }
+  let servers: RedisServers
+  let opened: ReturnType<typeof openRedisCounters>[]
+  let underTest: CountersUnderTest
+  beforeAll(async () => {
+    servers = await start()
+    const options = {
+      target: parseRedisUrl(servers.url),
+      keyPrefix: 'gatehouse:',
+      deadlineMs: 2000,
+    }
+    const [one, two, real] = [
+      openRedisCounters({ ...options, clock: () => time.now }),
+      openRedisCounters({ ...options, clock: () => time.now }),
+      openRedisCounters(options),
+    ]
+    opened = [one, two, real]
+    underTest = { counters: one, peer: two, time }
+  })
+  afterAll(async () => {
+    for (const each of opened) each.close()
+    await expectLifetimes(servers).finally(servers.stop)
+  })
+
+  describeCounters(() => underTest)
+
+  test('a place that nobody renews is free after a minute, and one that is renewed is not', async () => {
+    const [counters] = opened
+    const of = freshAccounts({ concurrency: 2 })
+    time.now = Date.now()
+    await counters?.enter(of, 'killed')
+    await counters?.enter(of, 'running')
+    time.now += 40_000
+    await counters?.renew(of, 'running')
+    expect(await counters?.enter(of, 'third')).toMatchObject({ isLetIn: false })
+    time.now += 30_000
+    expect(await counters?.enter(of, 'third')).toMatchObject({ isLetIn: true })
+    expect(await counters?.enter(of, 'fourth')).toMatchObject({ isLetIn: false })
+  })
+
+  test('the time is that of the server, and every key ends when it no longer counts', async () => {
+    const [, , counters] = opened
+    const before = new Set((await readLifetimes(servers)).keys())
+    const of = freshAccounts({ rpm: 5, concurrency: 5, daily_requests: 5, daily_tokens: 5 })
+    const entered = await counters?.enter(of, 'one')
+    expect(Math.abs((entered?.atMs ?? 0) - Date.now())).toBeLessThan(5000)
+    const lives = [...(await readLifetimes(servers))].filter(([key]) => !before.has(key))
+    const midnightInMs = 86_400_000 - (Date.now() % 86_400_000)
+    expect(lives).toHaveLength(3)
+    for (const [key, ttlMs] of lives) {
+      const longest = key.includes(':day:') ? midnightInMs + 61_000 : 62_000
+      expect([key, ttlMs > longest - 5000 && ttlMs <= longest]).toEqual([key, true])
+    }
+  })
+
+  test('what a name holds is not in a key', async () => {
+    const of = { tenant: '{a}b', accounts: [{ id: 'secret:{x}', quota: { rpm: 1 } }] }
+    await underTest.counters.enter(of, 'one')
+    expect([...(await readLifetimes(servers)).keys()].join()).not.toMatch(/secret|\{a\}/)
+  })
+})
