@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
-import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose'
+import { exportJWK, exportSPKI, generateKeyPair, SignJWT, type JWTPayload } from 'jose'
 
 export type TestIssuer = {
   url: string
   /** What HAProxy's `jwt_verify` reads instead of a JWKS. */
   publicKeyPem: string
   /** Access tokens as the issuer makes them (RFC 9068), of about 900 bytes, each of another client. */
-  issueTokens: (count: number, audience: string) => Promise<string[]>
+  issueTokens: (count: number, audience: string, claims?: JWTPayload) => Promise<string[]>
   /** How often the JWKS was fetched. */
   jwksFetches: () => number
   close: () => void
@@ -36,10 +36,10 @@ export async function startTestIssuer(port: number): Promise<TestIssuer> {
   return {
     url,
     publicKeyPem: await exportSPKI(publicKey),
-    issueTokens(count, audience) {
+    issueTokens(count, audience, claims = {}) {
       return Promise.all(
         Array.from({ length: count }, () =>
-          new SignJWT(claimsOfNewClient())
+          new SignJWT({ ...claimsOfNewClient(), ...claims })
             .setProtectedHeader({ alg: 'RS256', typ: 'at+jwt', kid: KID })
             .setIssuer(url)
             .setAudience(audience)
