@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { configJsonSchema, listSettings, valueOf } from '../config/settings.ts'
 import { listenerOf } from './listener.ts'
+import { modelServersOf } from './model-servers.ts'
 import { settingsOf } from './settings-of.ts'
 
 export function configCommands(program: Command): void {
@@ -16,6 +17,7 @@ export function configCommands(program: Command): void {
       listenerOf(config, 'issuer')
       listenerOf(config, 'admin')
       listenerOf(config, 'proxy')
+      modelServersOf(config)
       for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
       const answer = JSON.stringify({ status: 'ok', warnings })
       process.stdout.write(options.json === true ? `${answer}\n` : 'The configuration is good.\n')
@@ -38,12 +40,12 @@ export function configCommands(program: Command): void {
       })
       if (options.json === true) {
         const values = Object.fromEntries(rows.map(({ path, value }) => [path, value ?? null]))
-        process.stdout.write(`${JSON.stringify(values, null, 2)}\n`)
+        process.stdout.write(`${JSON.stringify(values, hideKeys, 2)}\n`)
         return
       }
       for (const { path, value, isGiven } of rows) {
         process.stdout.write(
-          `${path}: ${JSON.stringify(value) ?? 'none'}${isGiven ? '' : '  (default)'}\n`,
+          `${path}: ${JSON.stringify(value, hideKeys) ?? 'none'}${isGiven ? '' : '  (default)'}\n`,
         )
       }
     })
@@ -57,5 +59,8 @@ export function configCommands(program: Command): void {
       process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
     })
 }
+
+/** The keys of model servers stand within a list. */
+const hideKeys = (name: string, value: unknown): unknown => (name === 'apiKey' ? '(secret)' : value)
 
 const example = (command: string) => `\nExample:\n  npm run -s gatehouse -- ${command}`

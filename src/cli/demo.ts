@@ -14,6 +14,7 @@ import type { Clients } from '../registry/registry.ts'
 import { inspectToken } from '../tokens/inspect.ts'
 import { CliError } from './cli-error.ts'
 import { describeRefusal, request, requestToken } from './client-http.ts'
+import { modelServersOf } from './model-servers.ts'
 import type { Running } from './running.ts'
 import { startIssuer, type RunningIssuer } from './start-issuer.ts'
 import { startProxy } from './start-proxy.ts'
@@ -155,7 +156,7 @@ async function startEverything(
     `issuer on ${config.issuer.url}, proxy on ${config.proxy.url}, after ${secondsSince(startedAt)} s`,
   )
   const progress = createProgress(process.stderr)
-  const port = Number(new URL(config.proxy.upstreams[0] ?? '').port)
+  const port = Number(new URL(modelServersOf(config)[0]?.url ?? '').port)
   const engine = await startBundledOcr({
     listen: { host: '127.0.0.1', port },
     ...surroundings,

@@ -14,6 +14,7 @@ import { onRevokedKey } from '../revocations/revoked-keys.ts'
 import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
+import { modelServersOf } from './model-servers.ts'
 import { openAudit } from './open-audit.ts'
 import { blockListOf, listenerOf, prepareCertificate } from './listener.ts'
 import { openProxyCache } from './proxy-cache.ts'
@@ -65,8 +66,7 @@ export async function startProxy(
   if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
   const audit = await openAudit(config, 'proxy', { log, clock })
   watchAudit(registry, audit)
-  const servers = proxy.upstreams.map((url) => ({ url, apiKey: proxy.upstreamApiKey }))
-  const upstreams = createUpstreams({ ...proxy, servers, log })
+  const upstreams = createUpstreams({ ...proxy, servers: modelServersOf(config), log })
   const metrics = createProxyMetrics(registry, {
     jwks,
     upstreams,

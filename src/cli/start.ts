@@ -1,6 +1,7 @@
 import { startBundledOcr } from '../bundled-ocr/server.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { adminKeyPathOf } from './admin-bootstrap.ts'
+import { modelServersOf } from './model-servers.ts'
 import type { Running, Surroundings } from './running.ts'
 import { startIssuer } from './start-issuer.ts'
 import { startProxy } from './start-proxy.ts'
@@ -42,10 +43,12 @@ async function findModel(
   { config, given }: LoadedConfig,
   surroundings: Surroundings,
 ): Promise<Model> {
-  const { upstreams } = config.proxy
+  const upstreams = modelServersOf(config)
   if (given.has('proxy.upstreams') || (await answers(DEFAULT_MODEL))) {
     const notes = await Promise.all(
-      upstreams.map(async (url) => ((await answers(url)) ? url : `${url} (does not answer yet)`)),
+      upstreams.map(async ({ url }) =>
+        (await answers(url)) ? url : `${url} (does not answer yet)`,
+      ),
     )
     return { description: notes.join(', ') }
   }

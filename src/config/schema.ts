@@ -61,6 +61,23 @@ const route = z
     error: 'needs either scopes or public: true',
   })
 
+/** One with a key of its own can only be written in the file. */
+const upstream = z.union(
+  [
+    origin,
+    z
+      .strictObject({
+        url: origin,
+        apiKey: secret().optional(),
+        apiKeyFile: z.string().min(1).optional(),
+      })
+      .refine(({ apiKey, apiKeyFile }) => apiKey === undefined || apiKeyFile === undefined, {
+        error: 'has both apiKey and apiKeyFile',
+      }),
+  ],
+  { error: 'must be a URL, or a mapping of url and apiKey or apiKeyFile' },
+)
+
 const limitSet = z.strictObject({
   rpm: wholeNumber(1).optional(),
   concurrency: wholeNumber(1).optional(),
@@ -101,7 +118,7 @@ export const configSchema = z.strictObject({
       url: origin.default('http://localhost:8080'),
       listen: listen.default('127.0.0.1:8080'),
       opsListen: listen.default('127.0.0.1:8081'),
-      upstreams: z.array(origin).min(1).default(['http://localhost:8000']),
+      upstreams: z.array(upstream).min(1).default(['http://localhost:8000']),
       upstreamApiKey: secret().optional(),
       maxInFlightPerUpstream: wholeNumber(1).default(64),
       queue: z

@@ -16,7 +16,12 @@ const jsonSchemaNode = z.object({
   get properties() {
     return z.record(z.string(), jsonSchemaNode).optional()
   },
-  items: z.object({ type: z.string() }).optional(),
+  items: z
+    .object({
+      type: z.string().optional(),
+      anyOf: z.array(z.object({ type: z.string().optional() })).optional(),
+    })
+    .optional(),
   secret: z.boolean().optional(),
 })
 type JsonSchemaNode = z.infer<typeof jsonSchemaNode>
@@ -37,7 +42,9 @@ function leavesOf(node: JsonSchemaNode, path: readonly string[]): Setting[] {
       leavesOf(child, [...path, key]),
     )
   }
-  const listOfObjects = node.type === 'array' && node.items?.type !== 'string'
+  const itemTypes = (node.items?.anyOf ?? [node.items]).map((item) => item?.type)
+  // What may be a mapping or a text is a text there.
+  const listOfObjects = node.type === 'array' && !itemTypes.includes('string')
   return [
     {
       path: path.join('.'),

@@ -71,6 +71,16 @@ describe('config', () => {
     })
   })
 
+  test('print leaves out the keys of model servers, too', async () => {
+    const file = join(dir, 'servers.yaml')
+    await writeFile(file, 'proxy: { upstreams: [{ url: http://gpu:1, apiKey: sk-very-secret }] }')
+    for (const json of [[], ['--json']]) {
+      const { stdout } = await runCommand(['--config', file, 'config', 'print', ...json])
+      expect(stdout).toContain('http://gpu:1')
+      expect(stdout).not.toContain('sk-very-secret')
+    }
+  })
+
   test('check reads the TLS files, and names the setting whose file is wrong', async () => {
     const pem = join(dir, 'no.pem')
     await writeFile(pem, 'no certificate')

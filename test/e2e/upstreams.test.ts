@@ -97,6 +97,13 @@ describe('active checks', () => {
   })
 })
 
+test('a model server gets its key, and never the token of the caller', async () => {
+  const model = await startModel()
+  const { call } = await startProxyBefore([model], ['proxy.upstreamApiKey=sk-of-the-model'])
+  expect((await call()).status).toBe(200)
+  expect(model.received[0]?.headers['authorization']).toBe('Bearer sk-of-the-model')
+})
+
 describe('what requests meet', () => {
   test('one that takes requests and answers none is left out, and tried by one request at a time', async () => {
     const [good, stuck] = [await startModel(), await startModel()]
