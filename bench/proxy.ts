@@ -27,7 +27,7 @@ await inLab(async (lab) => {
   const authorizations = issued.map(bearer)
   const one = authorizations.slice(0, 1)
   const many = authorizations.slice(0, MANY_TOKENS)
-  const request = { contentType: 'application/json', body: 'x'.repeat(1024) }
+  const request = { contentType: 'application/json', body: chatOf(1024) }
   const shared = { path: '/v1/chat/completions', ...request, seconds }
   const busy = { ...shared, connections: Number(flags.connections) }
 
@@ -49,6 +49,24 @@ await inLab(async (lab) => {
   print(`${MANY_TOKENS} tokens by turns, 1 connection`, latencyTable(field, latencies))
   field.issuer.close()
 })
+
+/** A question about a picture, in as many bytes. */
+function chatOf(bytes: number): string {
+  const chat = (picture: string) =>
+    JSON.stringify({
+      model: 'tencent/HunyuanOCR',
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'image_url', image_url: { url: `data:image/png;base64,${picture}` } },
+            { type: 'text', text: 'Extract all text.' },
+          ],
+        },
+      ],
+    })
+  return chat('A'.repeat(bytes - chat('').length))
+}
 
 type Results = ReadonlyMap<Contestant, readonly Measured[]>
 
