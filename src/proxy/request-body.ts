@@ -100,6 +100,8 @@ function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
   }
   const onEnd = () => body.push(null)
   const onError = () => body.destroy(new ClientGone())
+  // undici no longer listens once it has an answer, or no connection: that a client leaves then is no error.
+  body.on('error', () => {})
   return body
 }
 
