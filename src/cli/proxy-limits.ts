@@ -1,5 +1,7 @@
+import { join } from 'node:path'
 import { Gauge, type Registry } from 'prom-client'
 import type { Config } from '../config/schema.ts'
+import { keepDays } from '../proxy/kept-days.ts'
 import { createLimits, type Limits } from '../proxy/limits.ts'
 import { createSharedCounters } from '../proxy/shared-counters.ts'
 import { createMemoryCounters } from '../store/memory-counters.ts'
@@ -14,14 +16,15 @@ export type ProxyLimits = { limits: Limits; close: () => Promise<void> }
 const REDIS_DEADLINE_MS = 1000
 
 /** Where the limits of this proxy's callers are counted: with all others in Redis, else alone. */
-export function openProxyLimits(
-  { limits, redis }: Config,
+export async function openProxyLimits(
+  { dataDir, limits, redis }: Config,
   { log, clock }: Surroundings,
   registry: Registry,
-): ProxyLimits {
+): Promise<ProxyLimits> {
   const local = createMemoryCounters(clock)
   if (redis.url === undefined) {
-    return { limits: createLimits(local, limits.defaults), close: async () => undefined }
+    const kept = await keepDays(join(dataDir, 'limits.json'), local, log)
+    return { limits: createLimits(kept, limits.defaults), close: kept.close }
   }
   const redisCounters = openRedisCounters({
     target: parseRedisUrl(redis.url),

@@ -80,7 +80,7 @@ export async function startProxy(
     clock,
     observeWait: metrics.observeWait,
   })
-  const { limits, close: closeLimits } = openProxyLimits(config, { log, clock }, registry)
+  const { limits, close: closeLimits } = await openProxyLimits(config, { log, clock }, registry)
   const verifying = createProxy({
     url: proxy.url,
     issuer: issuer.url,

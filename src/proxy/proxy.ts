@@ -19,12 +19,14 @@ import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './for
 import { NO_IDENTITY } from './identity-headers.ts'
 import type { Limits } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
+import { rateLimitHeaders } from './rate-limit-headers.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, pathOf, type Route, type RouteTable } from './routes.ts'
 import type { Slot, Upstreams } from './upstreams.ts'
+import { USAGE_ROUTE, usageDocument } from './usage-document.ts'
 import { createUsageMeter } from './usage-meter.ts'
 
 /** What may be changed while requests are answered: those that have begun go on as they were. */
@@ -88,7 +90,7 @@ const OWN_DOCUMENT: Route = {
 function tablesOf({ routes, url, issuer }: Pick<ProxyOptions, 'routes' | 'url' | 'issuer'>) {
   const scopes = new Set(routes.flatMap((route) => route.scopes ?? []))
   return {
-    table: createRouteTable([...routes, OWN_DOCUMENT]),
+    table: createRouteTable([...routes, OWN_DOCUMENT, USAGE_ROUTE]),
     ownDocument: resourceMetadata(url, issuer, [...scopes]),
   }
 }
@@ -115,7 +117,8 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const route = proxy.table.match(method, target)
   call.route = route.path
   await letIn(proxy, call, { headers, route, method, target })
-  if (route.path === RESOURCE_METADATA_PATH) return sendOwnDocument(proxy, call)
+  if (route.path === RESOURCE_METADATA_PATH) return sendMetadata(proxy, call)
+  if (route === USAGE_ROUTE) return sendUsage(proxy, call)
   proxy.audit.requireRecordable()
   await count(proxy, call)
 
@@ -268,15 +271,30 @@ function sendPreflight({ table }: ProxyContext, call: Call): void {
   answerPreflight(req, res, { methods, requestId })
 }
 
-function sendOwnDocument(proxy: ProxyContext, { res, requestId, bytes }: Call): void {
-  bytes.out = Buffer.byteLength(proxy.ownDocument)
+function sendMetadata(proxy: ProxyContext, call: Call): void {
+  sendJson(call, proxy.ownDocument, 'public, max-age=3600')
+}
+
+/** What the caller has left, and nothing of others; also to who has nothing left. */
+async function sendUsage({ limits }: ProxyContext, call: Call): Promise<void> {
+  const token = call.caller?.token
+  if (token === undefined) throw new TypeError('the route needs a token')
+  const remaining = await limits.read(token)
+  if (remaining.length > 0) {
+    call.res.setHeaders(new Map(Object.entries(rateLimitHeaders(remaining))))
+  }
+  sendJson(call, usageDocument(token, remaining), 'no-store')
+}
+
+function sendJson({ res, requestId, bytes }: Call, text: string, cacheControl: string): void {
+  bytes.out = Buffer.byteLength(text)
   res.writeHead(200, {
     'content-type': 'application/json',
     'content-length': bytes.out,
-    'cache-control': 'public, max-age=3600',
+    'cache-control': cacheControl,
     'x-request-id': requestId,
   })
-  res.end(proxy.ownDocument)
+  res.end(text)
 }
 
 function refuse(proxy: ProxyContext, call: Call, error: unknown): void {

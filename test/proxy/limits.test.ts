@@ -121,6 +121,49 @@ describe('a proxy', () => {
     expect((await proxy.call(token)).status).toBe(429)
   })
 
+  test('tells callers what they have left, without counting that', async () => {
+    const tokenOf = clientWith({
+      client: { rpm: 2, concurrency: 4 },
+      tenant: { daily_tokens: 1000 },
+    })
+    const usage = (authorization?: string, method = 'GET') =>
+      proxy.call(authorization, { method, body: null }, '/_gatehouse/usage')
+    const claims = { sub: 'user:1', tenant_id: 'a tenant' }
+    await proxy.call(await tokenOf(claims))
+    await proxy.call(await tokenOf(claims))
+    expect((await proxy.call(await tokenOf(claims))).status).toBe(429)
+    const answer = await usage(await tokenOf(claims))
+    expect([answer.status, answer.headers.get('cache-control'), rateLimitOf(answer)]).toEqual([
+      200,
+      'no-store',
+      '"rpm";r=0;t=61, "concurrency";r=4, "daily_tokens";r=1000;t=82800',
+    ])
+    expect(await answer.json()).toEqual({
+      tenant_id: 'a tenant',
+      client_id: `robot-${named}`,
+      sub: 'user:1',
+      limits: {
+        client: {
+          rpm: { quota: 2, remaining: 0, resets_in_seconds: 61 },
+          concurrency: { quota: 4, remaining: 4 },
+        },
+        tenant: { daily_tokens: { quota: 1000, remaining: 1000, resets_in_seconds: 82_800 } },
+      },
+    })
+    expect(await (await usage(await tokenOf({ tenant_id: 'other' }))).json()).toMatchObject({
+      limits: { client: { rpm: { remaining: 2 } } },
+    })
+    expect((await usage()).status).toBe(401)
+    expect((await usage(await tokenOf({ scope: 'other' }))).status).toBe(403)
+    expect((await usage(await tokenOf(), 'POST')).status).toBe(405)
+    const head = await usage(await tokenOf(), 'HEAD')
+    expect([head.status, await head.text()]).toEqual([200, ''])
+    const unlimited = { limits: { client: {}, weight: 2 }, sub: 'nobody' }
+    expect(await (await usage(await tokenOf(unlimited))).json()).toMatchObject({
+      limits: { subject: { rpm: { quota: 2, remaining: 2 } } },
+    })
+  })
+
   test('says nothing of limits where there are none, or nobody has shown a token', async () => {
     for (const answer of [
       await proxy.call(undefined, { method: 'GET', body: null }, '/health'),
