@@ -10,7 +10,7 @@ import { usage } from './flag-values.ts'
 import { writeJson } from './output.ts'
 import { formatUsage, toCsv } from './usage-table.ts'
 
-const day = z.iso.date('is a day such as 2026-01-31').optional()
+const day = z.iso.date('must be a day such as 2026-01-31').optional()
 const optionsSchema = z.object({
   by: usageGroupSchema.default('tenant'),
   from: day,

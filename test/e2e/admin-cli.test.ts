@@ -281,7 +281,7 @@ test('usage adds up what the proxies have on record, page by page, for people an
   expect(csv.stdout).toMatch(/\r\nacme,robot,1101,0,0,2202,/)
 
   const wrong = await runCommand(['usage', '--from', '2026-02-30'], remote)
-  expect(wrong).toMatchObject(refused(64, /^error: --from: is a day such as/))
+  expect(wrong).toMatchObject(refused(64, /^error: --from: must be a day such as/))
   const backwards = await runCommand([...flags, 'tenant', '--to', '2026-01-01'], remote)
   expect(backwards).toMatchObject(refused(64, /--from: is after --to/))
 })
