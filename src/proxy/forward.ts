@@ -1,9 +1,9 @@
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { AppError } from '../kernel/errors.ts'
+import { addTrailers, contentLengthOf, responseHeaders } from './answer-headers.ts'
 import { ClientGone } from './client-gone.ts'
 import type { RequestBody } from './request-body.ts'
-import { HOP_BY_HOP } from './request-headers.ts'
 import { upstreamFailureOf, type UpstreamFailure } from './upstream-failure.ts'
 import type { Slot, Upstream, Upstreams } from './upstreams.ts'
 
@@ -134,7 +134,8 @@ async function attempt(
           if (chunk.length === bodyLength) res.end(chunk)
           else if (!res.write(chunk)) pauseUntilDrained(res, paused, idleMs)
         },
-        onResponseEnd() {
+        onResponseEnd(_controller, trailers) {
+          addTrailers(res, trailers)
           res.end()
           resolve(undefined)
         },
@@ -167,32 +168,4 @@ function pauseUntilDrained(
     upstream.resume()
   }
   res.on('drain', goOn).on('close', goOn)
-}
-
-/**
- * What the model server says, without what is about its connection and what `ours` says itself. What it says of CORS is for
- * callers of its own: who may read the answer is ours to say.
- */
-function responseHeaders(
-  headers: IncomingHttpHeaders,
-  requestId: string,
-  ours: ServerResponse,
-): OutgoingHttpHeaders {
-  const named = [headers.connection ?? []].flat().join(',').toLowerCase().split(',')
-  const kept: OutgoingHttpHeaders = { 'x-request-id': requestId }
-  for (const name in headers) {
-    if (HOP_BY_HOP.has(name) || name === 'x-request-id') continue
-    if (name.startsWith('access-control-')) continue
-    if (name !== 'vary' && ours.hasHeader(name)) continue
-    if (named.some((listed) => listed.trim() === name)) continue
-    kept[name] = headers[name]
-  }
-  const ownVary = ours.getHeader('vary')
-  if (ownVary !== undefined) kept['vary'] = [ownVary, kept['vary'] ?? []].flat().join(', ')
-  return kept
-}
-
-function contentLengthOf(headers: IncomingHttpHeaders): number | undefined {
-  const text = headers['content-length']
-  return text === undefined ? undefined : Number(text)
 }

@@ -188,6 +188,12 @@ describe('RFC 9112 §6.3, §11.2: one request has one end', () => {
     )
   })
 
+  test('an address of 20 kB is 431', async () => {
+    const answer = await raw(`GET /v1/models?${'x'.repeat(20_000)} HTTP/1.1`, authorized())
+    expect(statusOf(answer)).toBe(431)
+    expect(proxy.model.received).toEqual([])
+  })
+
   test('headers of 20 kB are 431', async () => {
     const answer = await raw('GET /v1/models HTTP/1.1', [
       ...authorized(),

@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
   createLiveRevocations,
   type FedRevocations,
 } from '../../src/revocations/live-revocations.ts'
+import { readAuditTexts } from '../support/audit-lines.ts'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -85,7 +87,7 @@ describe('when too much may have been missed', () => {
 })
 
 describe('an answer that has begun', () => {
-  test('breaks off when its token is revoked, and its line says why', async () => {
+  test('breaks off when its token is revoked, and its line and its audit record say why', async () => {
     const live = await start()
     const { promise: left, resolve: leave } = Promise.withResolvers<void>()
     proxy.model.answer((req, res) => {
@@ -104,6 +106,14 @@ describe('an answer that has begun', () => {
     await expect(reader?.read()).rejects.toThrow(TypeError)
     await left
     await waitUntil('the line', async () => lastCall() !== undefined)
-    expect(lastCall()).toMatchObject({ decision: 'deny', reason: 'revoked', jti: 'running' })
+    const denied = { decision: 'deny', reason: 'revoked', jti: 'running' }
+    expect(lastCall()).toMatchObject(denied)
+    await waitUntil('the audit record', async () => {
+      const texts = await readAuditTexts(join(proxy.config.dataDir, 'audit'))
+      return [...texts.values()].join('').includes('proxy.call')
+    })
+    const texts = await readAuditTexts(join(proxy.config.dataDir, 'audit'))
+    const [line = ''] = [...texts.values()].join('').split('\n')
+    expect(JSON.parse(line)).toMatchObject({ ...denied, status: 200, upstream: proxy.model.url })
   })
 })

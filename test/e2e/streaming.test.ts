@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { Agent, request, type IncomingMessage } from 'node:http'
-import { connect } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
 import { exchangeRaw, statusOf } from '../support/raw-http.ts'
@@ -26,6 +27,22 @@ function open(headers: Record<string, string | number> = {}) {
 async function responseTo(req: ReturnType<typeof open>): Promise<IncomingMessage> {
   const [response] = (await once(req, 'response')) as [IncomingMessage]
   return response
+}
+
+/** The number once it has stopped growing. */
+async function settled(read: () => number): Promise<number> {
+  let before = -1
+  await expect
+    .poll(
+      () => {
+        const hasStopped = read() === before
+        before = read()
+        return hasStopped
+      },
+      { interval: 300, timeout: 10_000 },
+    )
+    .toBe(true)
+  return before
 }
 
 const lastLine = () => proxy.logged.findLast((line) => line['event'] === 'proxy.call')
@@ -81,18 +98,7 @@ describe('answers', () => {
     req.end('{}')
     const response = await responseTo(req)
     response.pause()
-    let before = -1
-    await expect
-      .poll(
-        () => {
-          const hasStopped = written === before
-          before = written
-          return hasStopped
-        },
-        { interval: 300, timeout: 10_000 },
-      )
-      .toBe(true)
-    expect(written).toBeLessThan(100_000_000)
+    expect(await settled(() => written)).toBeLessThan(100_000_000)
     req.destroy()
   })
 
@@ -106,6 +112,21 @@ describe('answers', () => {
     const response = await proxy.call(authorization)
     expect([response.status, await response.text()]).toEqual([422, '{"detail":"no"}'])
     expect(response.headers.get('x-model')).toBe('yes')
+  })
+
+  test('trailers come after the last chunk, but for those that may be none (RFC 9110 §6.5.1)', async () => {
+    proxy.model.answer((req) => {
+      req.resume()
+      req.socket.end(
+        'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-checksum\r\n\r\n2\r\nok\r\n0\r\n' +
+          'X-Checksum: abc\r\nSet-Cookie: a=b\r\nKeep-Alive: timeout=9\r\nX-Request-Id: forged\r\n\r\n',
+      )
+    })
+    const req = open()
+    req.end('{}')
+    const response = await responseTo(req)
+    expect(await text(response)).toBe('ok')
+    expect(response.trailers).toEqual({ 'x-checksum': 'abc' })
   })
 
   test('hop-by-hop headers of the answer stay behind', async () => {
@@ -155,6 +176,33 @@ describe('uploads', () => {
     req.end('three')
     expect((await responseTo(req)).statusCode).toBe(200)
     expect(arrived).toBe('one,two,three')
+  })
+
+  test('a model server that reads nothing holds back the client instead of filling our memory', async () => {
+    const roomy = await startLoneProxy(['proxy.maxBodyBytes=1000000000'])
+    let begin = () => undefined as void
+    roomy.model.answer((req, res) => {
+      begin = () => void req.resume().on('end', () => res.end('all of it'))
+    })
+    const size = 64_000_000
+    const req = request(`${roomy.url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await roomy.issuer.sign()}`, 'content-length': size },
+    })
+    let written = 0
+    const pump = () => {
+      while (written < size) {
+        written += 1_000_000
+        if (!req.write(Buffer.alloc(1_000_000))) return
+      }
+      req.end()
+    }
+    req.on('drain', pump)
+    pump()
+    expect(await settled(() => written)).toBeLessThan(size / 2)
+    begin()
+    expect(await text(await responseTo(req))).toBe('all of it')
+    await roomy.close()
   })
 
   test('a body over the limit is 413 before a byte of it is read', async () => {
@@ -236,6 +284,32 @@ describe('BerriAI/litellm#37140: a client that leaves does not keep the GPU', ()
     await once(await responseTo(req), 'data')
     req.destroy()
     await expect(gone).resolves.toBeUndefined()
+  })
+
+  test('while a connection to the model server is still being made', async () => {
+    // It takes the connection and never begins TLS.
+    const mute = createServer()
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
+    const address = mute.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    const before = await startLoneProxy([
+      `proxy.upstreams=https://127.0.0.1:${address.port}`,
+      'proxy.connectTimeoutSeconds=60',
+    ])
+    const connected = once(mute, 'connection')
+    const leaving = new AbortController()
+    const call = before.call(`Bearer ${await before.issuer.sign()}`, { signal: leaving.signal })
+    const [socket] = (await connected) as [Socket]
+    leaving.abort()
+    await expect(call).rejects.toThrow('abort')
+    await expect
+      .poll(() => before.logged.findLast(({ event }) => event === 'proxy.call')?.['reason'])
+      .toBe('client_gone')
+    const metrics = await fetch(`http://${before.config.proxy.opsListen}/metrics`)
+    expect(await metrics.text()).toMatch(/gatehouse_proxy_in_flight\{[^}]*\} 0/)
+    socket.destroy()
+    mute.close()
+    await before.close()
   })
 
   test('in the middle of its upload', async () => {
