@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
-import { createFairQueue } from './fair-queue.ts'
+import { createFairQueue, type Party } from './fair-queue.ts'
 import { ClientGone } from './client-gone.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
@@ -47,8 +47,8 @@ const AVERAGED_CALLS = 64
 /**
  * Lets callers to the model servers as slots become free there, fairly between tenants by the weight in their tokens.
  * Nobody waits in vain where that can be known: not longer than `maxWaitSeconds` or its token lives, and not at all when
- * what waits before it takes longer than that. A tenant may take as many places as remain free to others, so however
- * long the queue of one is, the next finds room.
+ * what waits before it takes longer than that. A client may take as many places as remain free to others, so however
+ * many wait for one, the next finds room.
  */
 export function createAdmission(options: AdmissionOptions): Admission {
   const { upstreams, maxWaiting, clockSkewSeconds, clock, observeWait } = options
@@ -75,12 +75,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
   const msToServe = (count: number): number => (count * heldMs) / Math.max(1, upstreams.capacity())
 
-  function expectedWaitMs({ tenantId, limits }: AccessToken): number {
-    return msToServe(queue.countAhead(tenantId, limits.weight ?? 1) + 1)
-  }
+  const expectedWaitMs = (party: Party): number => msToServe(queue.countAhead(party) + 1)
 
-  function refusal(token: AccessToken, reason: keyof typeof REFUSALS): AppError {
-    const waitMs = reason === 'token_expires_in_queue' ? 0 : expectedWaitMs(token)
+  function refusal(party: Party, reason: keyof typeof REFUSALS): AppError {
+    const waitMs = reason === 'token_expires_in_queue' ? 0 : expectedWaitMs(party)
     const seconds = Math.max(1, Math.ceil(waitMs / 1000))
     return new AppError('temporarily_unavailable', REFUSALS[reason], {
       reason,
@@ -88,18 +86,20 @@ export function createAdmission(options: AdmissionOptions): Admission {
     })
   }
 
-  function requirePlace(token: AccessToken, tokenLivesMs: number): void {
-    const own = queue.sizeOf(token.tenantId)
-    if (own >= maxWaiting - queue.size()) throw refusal(token, 'queue_full')
+  function requirePlace(party: Party, tokenLivesMs: number): void {
+    const own = queue.sizeOf(party)
+    if (own >= maxWaiting - queue.size()) throw refusal(party, 'queue_full')
     const patienceMs = Math.min(maxWaitMs, tokenLivesMs)
     // The exact count takes longer, and is needed only when it could make the difference.
-    if (msToServe(queue.size() + 1) <= patienceMs || expectedWaitMs(token) <= patienceMs) return
-    throw refusal(token, tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_full')
+    if (msToServe(queue.size() + 1) <= patienceMs || expectedWaitMs(party) <= patienceMs) return
+    throw refusal(party, tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_full')
   }
 
   function waitForTurn(token: AccessToken, applicant: Applicant): Promise<Upstream> {
     const tokenLivesMs = (token.expiresAt + clockSkewSeconds) * 1000 - clock()
-    requirePlace(token, tokenLivesMs)
+    const { tenantId, clientId, limits } = token
+    const party = { tenantId, clientId, weight: limits.weight ?? 1 }
+    requirePlace(party, tokenLivesMs)
     const { res, abort } = applicant
     const { signal } = abort
     signal.throwIfAborted()
@@ -112,7 +112,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
         cancelDeadline()
         signal.removeEventListener('abort', onAbort)
         res.off('close', onClose)
-        queue.remove(place)
+        leaveQueue()
       }
       const refuse = (reason: unknown): void => {
         settle()
@@ -123,13 +123,13 @@ export function createAdmission(options: AdmissionOptions): Admission {
       const onDeadline = (): void => {
         settle()
         const reason = tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_timeout'
-        reject(refusal(token, reason))
+        reject(refusal(party, reason))
       }
       const admit = (upstream: Upstream): void => {
         settle()
         resolve(upstream)
       }
-      const place = queue.enqueue(token.tenantId, token.limits.weight ?? 1, { admit, refuse })
+      const leaveQueue = queue.enqueue(party, { admit, refuse })
       const cancelDeadline = schedule(onDeadline, Math.min(maxWaitMs, tokenLivesMs))
       signal.addEventListener('abort', onAbort)
       // Before the call is recorded, which happens then, too.

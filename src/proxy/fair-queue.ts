@@ -1,20 +1,16 @@
+import { createClientTurns, type ClientTurns } from './client-turns.ts'
 import { createLinkedList, type Linked, type LinkedList } from './linked-list.ts'
 
 /** What a weight is taken as when it is beyond: a token of another issuer may name any positive number. */
 export const MIN_WEIGHT = 2 ** -10
 export const MAX_WEIGHT = 2 ** 10
 
-/** Where an entry waits, and what it takes to remove it. */
-export interface Place<T> extends Linked<Place<T>> {
-  readonly entry: T
-  readonly tenant: Tenant<T>
-  isWaiting: boolean
-}
+/** Whose entry it is, and the weight of that tenant. */
+export type Party = { tenantId: string; clientId: string; weight: number }
 
 interface Tenant<T> extends Linked<Tenant<T>> {
   readonly id: string
-  readonly places: LinkedList<Place<T>>
-  count: number
+  readonly turns: ClientTurns<T>
   band: Band<T>
   weight: number
   /** What a token has asked for since; it counts from the tenant's next turn. */
@@ -34,20 +30,20 @@ type Band<T> = {
 }
 
 export type FairQueue<T> = {
-  enqueue: (tenantId: string, weight: number, entry: T) => Place<T>
+  /** Gives the function that removes the entry again; it answers whether it was still there. */
+  enqueue: (party: Party, entry: T) => () => boolean
   /** Takes out the one whose turn it is; undefined when nobody waits. */
   next: () => T | undefined
-  /** False when it has left already. */
-  remove: (place: Place<T>) => boolean
   size: () => number
-  sizeOf: (tenantId: string) => number
+  /** How many entries of this client wait. */
+  sizeOf: (party: Party) => number
   /** How many would be served before one that came now. Takes as long as there are tenants waiting. */
-  countAhead: (tenantId: string, weight: number) => number
+  countAhead: (party: Party) => number
 }
 
 /**
- * Serves the tenants that wait in proportion to their weights, each in its own order; to enter, to leave and to be served
- * take constant time. It is deficit round robin (Shreedhar and Varghese, 1995) among weights of about the same size, where a
+ * Serves the tenants that wait in proportion to their weights, and the clients of each by turns; to enter, to leave and to be
+ * served take constant time. It is deficit round robin (Shreedhar and Varghese, 1995) among weights of about the same size, where a
  * turn is one or two entries. Which of those few bands is next, virtual time tells, so that a heavy tenant is not served in
  * one long burst, and a light one is not visited a thousand times in vain.
  */
@@ -80,8 +76,7 @@ export function createFairQueue<T>(): FairQueue<T> {
   function enter(id: string, weight: number): Tenant<T> {
     const tenant: Tenant<T> = {
       id,
-      places: createLinkedList(),
-      count: 0,
+      turns: createClientTurns(),
       band: bandOf(weight),
       weight,
       nextWeight: weight,
@@ -94,13 +89,9 @@ export function createFairQueue<T>(): FairQueue<T> {
     return tenant
   }
 
-  function takeOut(place: Place<T>): void {
-    const { tenant } = place
-    place.isWaiting = false
-    tenant.places.remove(place)
-    tenant.count -= 1
+  function leaveIfDone(tenant: Tenant<T>): void {
     size -= 1
-    if (tenant.count > 0) return
+    if (tenant.turns.size() > 0) return
     leaveRound(tenant)
     tenants.delete(tenant.id)
   }
@@ -116,41 +107,40 @@ export function createFairQueue<T>(): FairQueue<T> {
   }
 
   return {
-    enqueue(tenantId, asked, entry) {
+    enqueue({ tenantId, clientId, weight: asked }, entry) {
       const weight = weightWithin(asked)
       const tenant = tenants.get(tenantId) ?? enter(tenantId, weight)
       tenant.nextWeight = weight
-      const place = { entry, tenant, isWaiting: true, before: undefined, after: undefined }
-      tenant.places.append(place)
-      tenant.count += 1
+      const place = tenant.turns.enqueue(clientId, entry)
       size += 1
-      return place
+      return function leave() {
+        if (!place.isWaiting) return false
+        tenant.turns.remove(place)
+        leaveIfDone(tenant)
+        return true
+      }
     },
     next() {
       const band = dueFirst(bands)
       const tenant = band?.round.first()
-      const place = tenant?.places.first()
+      const place = tenant?.turns.next()
       if (band === undefined || tenant === undefined || place === undefined) return undefined
       virtualTime = band.dueAt
       band.dueAt += 1 / band.weight
       if (tenant.deficit < 1) tenant.deficit += tenant.weight / band.unit
       tenant.deficit -= 1
-      takeOut(place)
-      if (tenant.count > 0 && tenant.deficit < 1) endTurn(tenant)
+      leaveIfDone(tenant)
+      if (tenant.turns.size() > 0 && tenant.deficit < 1) endTurn(tenant)
       return place.entry
     },
-    remove(place) {
-      if (!place.isWaiting) return false
-      takeOut(place)
-      return true
-    },
     size: () => size,
-    sizeOf: (tenantId) => tenants.get(tenantId)?.count ?? 0,
-    countAhead(tenantId, asked) {
-      const turns = ((tenants.get(tenantId)?.count ?? 0) + 1) / weightWithin(asked)
-      let ahead = 0
-      for (const { id, count, weight } of tenants.values()) {
-        ahead += id === tenantId ? count : Math.min(count, Math.floor(turns * weight))
+    sizeOf: ({ tenantId, clientId }) => tenants.get(tenantId)?.turns.sizeOf(clientId) ?? 0,
+    countAhead({ tenantId, clientId, weight: asked }) {
+      const own = tenants.get(tenantId)?.turns.countAhead(clientId) ?? 0
+      const turns = (own + 1) / weightWithin(asked)
+      let ahead = own
+      for (const { id, turns: others, weight } of tenants.values()) {
+        if (id !== tenantId) ahead += Math.min(others.size(), Math.floor(turns * weight))
       }
       return ahead
     },

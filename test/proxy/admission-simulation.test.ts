@@ -30,6 +30,8 @@ function arrive(
   next()
 }
 
+/** Of the machine, which may be busy; the simulated time is another. */
+const TIMEOUT_MS = 30_000
 const SLOTS = 64
 const MEAN_SERVICE_MS = 3000
 
@@ -38,7 +40,7 @@ async function p99WaitMs(flood: number): Promise<number> {
   const model = simulateModel({ slots: SLOTS })
   const draw = createExponential(7)
   const share = SLOTS / 2 / (MEAN_SERVICE_MS / 1000)
-  const endMs = 240_000
+  const endMs = 160_000
   const quiet: SimulatedCall[] = []
   const loud: SimulatedCall[] = []
   const callOf = (tenant: string, calls: SimulatedCall[]) => () =>
@@ -49,37 +51,45 @@ async function p99WaitMs(flood: number): Promise<number> {
   }
   await model.runUntil(endMs + 600_000)
   expect(quiet.filter(({ outcome }) => outcome !== 'served')).toEqual([])
-  expect(quiet.length).toBeGreaterThan(1900)
+  expect(quiet.length).toBeGreaterThan(1200)
   const waits = quiet.map(({ queuedMs }) => queuedMs).sort((a, b) => a - b)
   return waits[Math.floor(waits.length * 0.99)] ?? Number.NaN
 }
 
-test('a tenant at 50 times its share hardly delays another, which loses no call', async () => {
-  const aloneMs = await p99WaitMs(0)
-  const floodedMs = await p99WaitMs(50)
-  expect(floodedMs).toBeLessThan(2 * (MEAN_SERVICE_MS + aloneMs))
-})
+test(
+  'a tenant at 50 times its share hardly delays another, which loses no call',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const aloneMs = await p99WaitMs(0)
+    const floodedMs = await p99WaitMs(50)
+    expect(floodedMs).toBeLessThan(2 * (MEAN_SERVICE_MS + aloneMs))
+  },
+)
 
-test('1,000 tenants that always have more to ask are served by weight, within 5 %', async () => {
-  const model = simulateModel({ slots: 256, maxWaiting: 100_000, maxWaitSeconds: 240 })
-  const draw = createExponential(11)
-  const random = createRandom(13)
-  const weights = Array.from({ length: 1000 }, () => 2 ** (1.5 * random()))
-  const served = weights.map(() => 0)
-  weights.forEach((weight, i) => {
-    const token = callerToken(`tenant ${i}`, { weight })
-    const callAgain = () => {
-      served[i] = (served[i] ?? 0) + 1
-      model.call(token, draw(100), callAgain)
-    }
-    for (let n = 0; n < 4; n++) model.call(token, draw(100), callAgain)
-  })
-  // Those who came first found free slots, whatever their weight.
-  await model.runUntil(3000)
-  served.fill(0)
-  await model.runUntil(33_000)
-  const total = weights.reduce((sum, each) => sum + each, 0)
-  const all = served.reduce((sum, each) => sum + each, 0)
-  const off = served.map((n, i) => Math.abs(n / all / ((weights[i] ?? 1) / total) - 1))
-  expect(Math.max(...off)).toBeLessThan(0.05)
-})
+test(
+  '1,000 tenants that always have more to ask are served by weight, within 5 %',
+  { timeout: TIMEOUT_MS },
+  async () => {
+    const model = simulateModel({ slots: 256, maxWaiting: 100_000, maxWaitSeconds: 240 })
+    const draw = createExponential(11)
+    const random = createRandom(13)
+    const weights = Array.from({ length: 1000 }, () => 2 ** (1.5 * random()))
+    const served = weights.map(() => 0)
+    weights.forEach((weight, i) => {
+      const token = callerToken(`tenant ${i}`, { weight })
+      const callAgain = () => {
+        served[i] = (served[i] ?? 0) + 1
+        model.call(token, draw(100), callAgain)
+      }
+      for (let n = 0; n < 4; n++) model.call(token, draw(100), callAgain)
+    })
+    // Those who came first found free slots, whatever their weight.
+    await model.runUntil(3000)
+    served.fill(0)
+    await model.runUntil(33_000)
+    const total = weights.reduce((sum, each) => sum + each, 0)
+    const all = served.reduce((sum, each) => sum + each, 0)
+    const off = served.map((n, i) => Math.abs(n / all / ((weights[i] ?? 1) / total) - 1))
+    expect(Math.max(...off)).toBeLessThan(0.05)
+  },
+)

@@ -131,7 +131,7 @@ describe('who waits', () => {
 })
 
 describe('the places', () => {
-  test('are bounded, and one tenant leaves as many free as it takes', () => {
+  test('are bounded, and one client leaves as many free as it takes', () => {
     const model = simulateModel({ slots: 1, maxWaiting: 8 })
     model.call(callerToken('a'), 1000)
     const waitingOf = (tenant: string) => {
@@ -141,6 +141,13 @@ describe('the places', () => {
     }
     expect(['flood', 'b', 'c', 'd', 'e'].map(waitingOf)).toEqual([4, 2, 1, 1, 0])
     expect(model.admission.waiting()).toBe(8)
+  })
+
+  test('are free to a client whose tenant has many waiting already', () => {
+    const model = simulateModel({ slots: 1, maxWaiting: 8 })
+    model.call(callerToken('a'), 1000)
+    for (let n = 0; n < 20; n++) model.call(callerToken('a'), 1000)
+    expect(model.call(callerToken('a', { clientId: 'other' }), 1000).outcome).toBeUndefined()
   })
 
   test('may be none', () => {
