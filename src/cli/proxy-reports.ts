@@ -17,6 +17,8 @@ export type ReportSources = {
   /** Where reports go to if the proxy reaches it, else to the issuer with tokens of the proxy's own. */
   store: Store | undefined
   tokens: ClientTokenSource | undefined
+  /** Its number, where several processes are one proxy. */
+  worker?: number | undefined
 }
 
 const TIMEOUT_MS = 5000
@@ -25,7 +27,7 @@ const TIMEOUT_MS = 5000
 export function reportAsVerifier(
   config: Config,
   { log, clock }: Surroundings,
-  { jwks, live, store, tokens }: ReportSources,
+  { jwks, live, store, tokens, worker }: ReportSources,
 ): { stop: () => void } {
   const send = senderOf(config, { log, clock }, { store, tokens })
   if (send === undefined) return { stop: () => undefined }
@@ -34,7 +36,7 @@ export function reportAsVerifier(
     lastId = news.at(-1)?.id ?? lastId
   })
   const version = ownVersion()
-  const verifierId = verifierIdOf(config)
+  const verifierId = verifierIdOf(config, worker)
   const observe = (): VerifierReport => {
     const published = jwks.published()
     const staleness = live?.stalenessSeconds() ?? Infinity
@@ -80,7 +82,8 @@ function senderOf(
 }
 
 /** The same after a restart; two proxies on one machine differ in the port. */
-function verifierIdOf({ proxy }: Config): string {
+function verifierIdOf({ proxy }: Config, worker: number | undefined): string {
   const port = proxy.listen.slice(proxy.listen.lastIndexOf(':') + 1)
-  return `${hostname()}-${port}`.replace(/[^A-Za-z0-9._~-]/g, '-').slice(-150)
+  const name = [hostname(), port, ...(worker === undefined ? [] : [worker])].join('-')
+  return name.replace(/[^A-Za-z0-9._~-]/g, '-').slice(-150)
 }

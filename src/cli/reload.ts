@@ -68,3 +68,22 @@ function isTakenOver(path: string, started: Config, now: Config): boolean {
   if (role !== 'issuer' && role !== 'admin' && role !== 'proxy') return TAKEN_OVER.has(path)
   return started[role].tls.cert !== undefined && now[role].tls.cert !== undefined
 }
+
+/** What runs after a reload: the settings that were there at the start, with those that are taken over. */
+export function reloadedConfig(started: Config, next: Config): Config {
+  const hasTls = started.proxy.tls.cert !== undefined && next.proxy.tls.cert !== undefined
+  const { routes, maxBodyBytes, firstByteTimeoutSeconds, idleTimeoutSeconds, tls } = next.proxy
+  return {
+    ...started,
+    log: next.log,
+    limits: next.limits,
+    proxy: {
+      ...started.proxy,
+      routes,
+      maxBodyBytes,
+      firstByteTimeoutSeconds,
+      idleTimeoutSeconds,
+      tls: hasTls ? { ...tls, clientCa: started.proxy.tls.clientCa } : started.proxy.tls,
+    },
+  }
+}

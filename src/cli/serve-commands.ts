@@ -2,10 +2,11 @@ import type { Command } from 'commander'
 import { systemClock } from '../kernel/clock.ts'
 import type { Config } from '../config/schema.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
-import { createLog, type Log } from '../kernel/log.ts'
+import { createLog } from '../kernel/log.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import type { Running, Surroundings } from './running.ts'
 import { createProgress } from './progress.ts'
+import { reportBugs } from './report-bugs.ts'
 import { createReload } from './reload.ts'
 import { untilStopped } from './signals.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
@@ -39,8 +40,10 @@ export function serveCommands(program: Command): void {
     .description('serve the verifying proxy alone')
     .action((_options, command: Command) =>
       serve(command, async ({ config }, around) => {
-        const { startProxy } = await import('./start-proxy.ts')
-        const proxy = await startProxy(config, around)
+        const proxy =
+          config.proxy.workers > 1
+            ? await (await import('./proxy-workers.ts')).startProxyWorkers(config, around)
+            : await (await import('./start-proxy.ts')).startProxy(config, around)
         process.stdout.write(whereabouts('proxy', config.proxy))
         return proxy
       }),
@@ -104,15 +107,4 @@ async function serve(command: Command, start: Starter): Promise<void> {
   await running.close(loaded.config.proxy.drainSeconds)
   await log.flush()
   process.exit(0)
-}
-
-/** A promise that nobody awaited must not take everybody's requests down with it; an exception leaves no choice. */
-function reportBugs(log: Log): void {
-  process.on('unhandledRejection', (error) =>
-    log.error({ event: 'bug', err: error }, 'unhandled rejection'),
-  )
-  process.on('uncaughtException', (error) => {
-    log.error({ event: 'bug', err: error }, 'uncaught exception')
-    void log.flush().finally(() => process.exit(EXIT.bug))
-  })
 }

@@ -1,9 +1,10 @@
+import type { Registry } from 'prom-client'
 import { watchAudit } from '../audit/metrics.ts'
 import type { Config } from '../config/schema.ts'
 import { startHttpServer } from '../kernel/http-server.ts'
 import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
-import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import { startOpsServer, type CheckResult, type ReadinessChecks } from '../kernel/ops-server.ts'
 import { createAdmission } from '../proxy/admission.ts'
 import { createAuthenticator } from '../proxy/authenticate.ts'
 import { createCors } from '../proxy/cors.ts'
@@ -23,7 +24,7 @@ import { openProxyLimits } from './proxy-limits.ts'
 import { reportAsVerifier } from './proxy-reports.ts'
 import { openProxyRevocations, type InProcessIssuer } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
-import { runningOf, type Running, type Surroundings } from './running.ts'
+import type { Running, Surroundings } from './running.ts'
 
 /** `inProcess` is the issuer, where it is in the same process. */
 export async function startProxy(
@@ -31,6 +32,31 @@ export async function startProxy(
   { log, clock }: Surroundings,
   inProcess?: InProcessIssuer,
 ): Promise<Running> {
+  const proxy = await openProxy(config, { log, clock }, { inProcess })
+  const ops = await startOpsServer({
+    name: 'proxy.opsListen',
+    listen: parseListenAddress(config.proxy.opsListen),
+    registry: proxy.registry,
+    readiness: proxy.readiness,
+    log,
+  })
+  return {
+    ...proxy,
+    async close(drainSeconds) {
+      await Promise.all([proxy.close(drainSeconds), ops.drain(drainSeconds)])
+    },
+  }
+}
+
+/** A proxy that serves, and what its operators may ask about it. */
+export type OpenProxy = Running & { registry: Registry; readiness: ReadinessChecks }
+
+/** `worker` is its number among the processes that are one proxy. */
+export async function openProxy(
+  config: Config,
+  { log, clock }: Surroundings,
+  { inProcess, worker }: { inProcess?: InProcessIssuer | undefined; worker?: number },
+): Promise<OpenProxy> {
   const { issuer, proxy } = config
   const client = await loadProxyClient(config)
   const tokens = client && proxyTokensOf(client, config, { clock })
@@ -109,9 +135,17 @@ export async function startProxy(
     sendsContinue: 'handler',
     ...listenerOf(config, 'proxy'),
   })
-  const ops = await startOpsServer({
-    name: 'proxy.opsListen',
-    listen: parseListenAddress(proxy.opsListen),
+  const reports = reportAsVerifier(
+    config,
+    { log, clock },
+    { jwks, live: revocations.live, store: revocations.store, tokens, worker },
+  )
+  jwks.refreshIfDue()
+  const refresh = setInterval(() => {
+    jwks.refreshIfDue()
+    revocations.guard.watch()
+  }, 1000)
+  return {
     registry,
     readiness: {
       keys: (): CheckResult =>
@@ -122,20 +156,6 @@ export async function startProxy(
       upstreams: upstreams.readiness,
       audit: audit.readiness,
     },
-    log,
-  })
-  const reports = reportAsVerifier(
-    config,
-    { log, clock },
-    { jwks, live: revocations.live, store: revocations.store, tokens },
-  )
-  jwks.refreshIfDue()
-  const refresh = setInterval(() => {
-    jwks.refreshIfDue()
-    revocations.guard.watch()
-  }, 1000)
-  const running = runningOf([server, ops])
-  return {
     prepareReload(next) {
       const renewCertificate = prepareCertificate(next, 'proxy', server)
       return () => {
@@ -147,7 +167,7 @@ export async function startProxy(
     async close(drainSeconds) {
       clearInterval(refresh)
       reports.stop()
-      await running.close(drainSeconds)
+      await server.drain(drainSeconds)
       await closeLimits()
       await upstreams.close()
       await audit.close()

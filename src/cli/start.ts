@@ -4,6 +4,7 @@ import { adminKeyPathOf } from './admin-bootstrap.ts'
 import { modelServersOf } from './model-servers.ts'
 import type { Running, Surroundings } from './running.ts'
 import { startIssuer } from './start-issuer.ts'
+import { startProxyWorkers } from './proxy-workers.ts'
 import { startProxy } from './start-proxy.ts'
 import { ensureDemoClient } from './demo-client.ts'
 import { createProgress } from './progress.ts'
@@ -20,7 +21,10 @@ const PROBE_TIMEOUT_MS = 1000
 export async function startAll(loaded: LoadedConfig, surroundings: Surroundings): Promise<Running> {
   const { config } = loaded
   const issuer = await startIssuer(config, surroundings)
-  const proxy = await startProxy(config, surroundings, issuer)
+  const proxy =
+    config.proxy.workers > 1
+      ? await startProxyWorkers(config, surroundings)
+      : await startProxy(config, surroundings, issuer)
   const hasDemoClient = await ensureDemoClient(config, issuer.registry.clients)
   const model = await findModel(loaded, surroundings)
   process.stdout.write(introduction(loaded, model.description, hasDemoClient))

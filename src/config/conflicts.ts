@@ -10,7 +10,7 @@ export function findConflicts(config: Config): string[] {
     ...ambiguousRoutes(config),
     ...withoutRedis(config),
     ...unclearSealing(config),
-    ...unavailable(config),
+    ...unfitWorkers(config),
   ]
 }
 
@@ -81,6 +81,17 @@ function withoutRedis({ revocations, audit, redis }: Config): string[] {
     .map(([name]) => `${name}: redis needs redis.url`)
 }
 
+/** Several processes are one proxy: what they count they count together, and each has its share of slots. */
+function unfitWorkers({ proxy: { workers, maxInFlightPerUpstream }, redis }: Config): string[] {
+  if (workers === 1) return []
+  return [
+    ...(redis.url === undefined ? ['proxy.workers: more than 1 needs redis.url'] : []),
+    ...(workers > maxInFlightPerUpstream
+      ? ['proxy.workers: more than proxy.maxInFlightPerUpstream']
+      : []),
+  ]
+}
+
 /** What seals the keys must be one thing, and what sealed them before is something else. */
 function unclearSealing({ keys }: Config): string[] {
   const { encryptionKey, passphrase, previousEncryptionKey, previousPassphrase } = keys
@@ -111,17 +122,6 @@ function incomplete({ issuer, admin, proxy }: Config): string[] {
     return [...halves, 'proxy.clientKeyFile: needs proxy.clientId']
   }
   return halves
-}
-
-/** Settings that promise a protection or a feature which this version does not have: better not to start. */
-function unavailable(config: Config): string[] {
-  const { proxy } = config
-  const asked = {
-    'proxy.workers': proxy.workers > 1,
-  }
-  return Object.entries(asked)
-    .filter(([, isAsked]) => isAsked)
-    .map(([name]) => `${name}: not available in this version`)
 }
 
 function isLoopback(host: string): boolean {

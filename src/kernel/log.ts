@@ -35,6 +35,8 @@ export type Log = {
 } & {
   /** From now on. */
   setLevel: (level: LogLevel) => void
+  /** Takes whole lines that another process of ours has formatted. */
+  relay: (lines: string) => void
   /** Writes out what is still buffered. */
   flush: () => Promise<void>
 }
@@ -62,6 +64,7 @@ export function createLog(level: LogLevel, destination: LineDestination = create
     warn: logAt('warn'),
     error: logAt('error'),
     setLevel: (wanted) => void (lowest = rankOf(wanted)),
+    relay: (lines) => destination.write(lines),
     flush: async () => destination.flush?.(),
   }
 }

@@ -13,7 +13,7 @@ export type ReadinessChecks = Readonly<Record<string, () => CheckResult>>
 export type OpsServerOptions = {
   name: string
   listen: ListenAddress
-  registry: Registry
+  registry: Pick<Registry, 'metrics' | 'contentType'>
   readiness: ReadinessChecks
   log: Log
 }
@@ -57,7 +57,7 @@ function opsHandler({ registry, readiness, log }: OpsServerOptions): RequestList
   }
 }
 
-function runChecks(checks: ReadinessChecks): Record<string, CheckResult> {
+export function runChecks(checks: ReadinessChecks): Record<string, CheckResult> {
   return Object.fromEntries(Object.entries(checks).map(([name, check]) => [name, runCheck(check)]))
 }
 

@@ -122,19 +122,15 @@ describe('what seals the keys', () => {
   })
 })
 
-describe('what this version does not have', () => {
-  test.each([['proxy.workers', { proxy: { workers: 2 } }]])(
-    'is refused rather than ignored: %s',
-    (setting, input) => {
-      expect(conflictsOf(input)).toEqual([`${setting}: not available in this version`])
-    },
-  )
-
-  test('may be spelt out as absent', () => {
-    expect(
-      conflictsOf({ proxy: { forwardAuth: false, cors: { origins: [] }, workers: 1 } }),
-    ).toEqual([])
-  })
+test('several workers count together, in Redis, and each has a slot at least', () => {
+  const redis = { redis: { url: 'redis://localhost' } }
+  expect(conflictsOf({ proxy: { workers: 2 } })).toEqual([
+    'proxy.workers: more than 1 needs redis.url',
+  ])
+  expect(conflictsOf({ proxy: { workers: 3, maxInFlightPerUpstream: 2 }, ...redis })).toEqual([
+    'proxy.workers: more than proxy.maxInFlightPerUpstream',
+  ])
+  expect(conflictsOf({ proxy: { workers: 2 }, ...redis })).toEqual([])
 })
 
 test('what is to go to Redis needs one', () => {

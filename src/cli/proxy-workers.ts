@@ -1,0 +1,220 @@
+import cluster, { type Worker } from 'node:cluster'
+import { fileURLToPath } from 'node:url'
+import { AggregatorRegistry, Gauge } from 'prom-client'
+import { createStdoutSink } from '../audit/stdout-sink.ts'
+import type { Config } from '../config/schema.ts'
+import { ConfigError } from '../kernel/errors.ts'
+import { parseListenAddress } from '../kernel/listen-address.ts'
+import { createMetricsRegistry } from '../kernel/metrics.ts'
+import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import { listenerOf } from './listener.ts'
+import { relayLines } from './relay-lines.ts'
+import { reloadedConfig } from './reload.ts'
+import type { Running, Surroundings } from './running.ts'
+import {
+  fromWorkerSchema,
+  type ToWorker,
+  type WorkerChecks,
+  type WorkerMetrics,
+} from './worker-messages.ts'
+
+const MAIN = fileURLToPath(new URL('./worker-main.ts', import.meta.url))
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 10_000
+/** Who has run for so long has not failed to start. */
+const GOOD_RUN_MS = 60_000
+const METRICS_TIMEOUT_MS = 2000
+/** After its time to drain a worker has so long to end. */
+const END_TIMEOUT_MS = 5000
+
+type Place = {
+  number: number
+  worker: Worker
+  startedAtMs: number
+  /** How often in a row it has ended soon. */
+  failures: number
+  checks: WorkerChecks | undefined
+}
+
+/**
+ * The proxy in several processes that share its port. This one serves nobody: it speaks for all of them on the operators'
+ * listener, and replaces the one that ends. A ConfigError as a proxy alone has it.
+ */
+export async function startProxyWorkers(
+  config: Config,
+  { log, clock }: Surroundings,
+): Promise<Running> {
+  // Handed around by the first process, a connection hangs when the worker that is to get it dies.
+  cluster.schedulingPolicy = cluster.SCHED_NONE
+  cluster.setupPrimary({ exec: MAIN, args: [], silent: true, serialization: 'advanced' })
+  const places = new Map<number, Place>()
+  const waiting = new Map<number, (metrics: WorkerMetrics) => void>()
+  const stdout = createStdoutSink()
+  let lastWritten = Promise.resolve()
+  let current = config
+  let asked = 0
+  /** While it starts or ends, nobody is replaced. */
+  let isServing = false
+
+  const writeOut = (lines: string): Promise<void> =>
+    (lastWritten = lastWritten.then(() => stdout.write([lines.trimEnd()])))
+
+  /** Settles when it serves, or fails as its start fails. */
+  function startWorker(number: number, failures = 0): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const worker = cluster.fork()
+      const place = { number, worker, startedAtMs: clock(), failures, checks: undefined }
+      places.set(number, place)
+      tell(worker, { kind: 'start', worker: number, config: shareOf(current) })
+      if (worker.process.stderr) void relayLines(worker.process.stderr, log.relay)
+      if (worker.process.stdout) void relayLines(worker.process.stdout, writeOut)
+      worker.on('message', (message) => {
+        const parsed = fromWorkerSchema.parse(message)
+        if (parsed.kind === 'refused') reject(new ConfigError(parsed.problems, parsed.hint))
+        else if (parsed.kind === 'metrics') waiting.get(parsed.id)?.(parsed.metrics)
+        else Object.assign(place, { checks: parsed.checks })
+        if (parsed.kind !== 'ready') return
+        const text = `worker ${number} serves as process ${worker.process.pid}`
+        log.info({ event: 'worker.ready' }, text)
+        resolve()
+      })
+      worker.on('error', (error) => log.warn({ event: 'worker.unheard', err: error }, 'a worker'))
+      worker.once('exit', (code, signal) => {
+        places.delete(number)
+        const how = signal ?? `exit code ${code}`
+        reject(new ConfigError([`proxy.workers: worker ${number} ended (${how})`]))
+        if (isServing) replace(place, how)
+      })
+    })
+  }
+
+  function replace({ number, startedAtMs, failures }: Place, how: string): void {
+    const failed = clock() - startedAtMs < GOOD_RUN_MS ? failures + 1 : 1
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** (failed - 1), LONGEST_PAUSE_MS)
+    log.error(
+      { event: 'worker.ended', reason: how, duration_ms: clock() - startedAtMs },
+      `worker ${number} ended; another takes its place in ${pauseMs} ms`,
+    )
+    setTimeout(() => {
+      if (!isServing) return
+      startWorker(number, failed).catch((error: unknown) =>
+        log.error({ event: 'worker.failed', err: error }, `worker ${number} did not start`),
+      )
+    }, pauseMs)
+  }
+
+  function askForMetrics({ worker }: Place): Promise<WorkerMetrics> {
+    const id = (asked += 1)
+    return new Promise<WorkerMetrics>((resolve) => {
+      // One that does not answer is missing from the answer of the others.
+      const timer = setTimeout(() => resolve([]), METRICS_TIMEOUT_MS)
+      waiting.set(id, (metrics) => {
+        clearTimeout(timer)
+        resolve(metrics)
+      })
+      tell(worker, { kind: 'metrics', id })
+    }).finally(() => waiting.delete(id))
+  }
+
+  async function end({ worker }: Place, drainSeconds: number): Promise<void> {
+    if (worker.isDead()) return
+    const gone = new Promise((resolve) => worker.once('exit', resolve))
+    tell(worker, { kind: 'stop', drainSeconds })
+    const timer = setTimeout(
+      () => worker.process.kill('SIGKILL'),
+      drainSeconds * 1000 + END_TIMEOUT_MS,
+    )
+    await gone
+    clearTimeout(timer)
+  }
+
+  async function endAll(drainSeconds: number): Promise<void> {
+    isServing = false
+    await Promise.all([...places.values()].map((place) => end(place, drainSeconds)))
+    await lastWritten
+  }
+
+  const numbers = Array.from({ length: config.proxy.workers }, (_, i) => i + 1)
+  const begun = await Promise.allSettled(numbers.map((number) => startWorker(number)))
+  const failure = begun.find((each) => each.status === 'rejected')
+  if (failure !== undefined) {
+    await endAll(0)
+    throw failure.reason
+  }
+  isServing = true
+
+  const own = createMetricsRegistry()
+  own.setDefaultLabels({ worker: 'first' })
+  void new Gauge({
+    name: 'gatehouse_proxy_workers',
+    help: 'Processes that serve',
+    registers: [own],
+    collect() {
+      this.set(places.size)
+    },
+  })
+  const names = [...places.values()].flatMap(({ checks }) => Object.keys(checks ?? {}))
+  const ops = await startOpsServer({
+    name: 'proxy.opsListen',
+    listen: parseListenAddress(config.proxy.opsListen),
+    registry: {
+      contentType: own.contentType,
+      async metrics() {
+        const theirs = await Promise.all([...places.values()].map(askForMetrics))
+        return AggregatorRegistry.aggregate([await own.getMetricsAsJSON(), ...theirs]).metrics()
+      },
+    },
+    readiness: {
+      workers: () => checkWorkers([...places.values()], config.proxy.workers),
+      ...Object.fromEntries(names.map((name) => [name, () => worstOf(name, [...places.values()])])),
+    },
+    log,
+  })
+
+  return {
+    prepareReload(next) {
+      listenerOf(next, 'proxy')
+      return () => {
+        current = reloadedConfig(config, next)
+        for (const { worker } of places.values()) {
+          tell(worker, { kind: 'reload', config: shareOf(current) })
+        }
+      }
+    },
+    async close(drainSeconds) {
+      await Promise.all([endAll(drainSeconds), ops.drain(drainSeconds)])
+    },
+  }
+}
+
+function tell(worker: Worker, message: ToWorker): void {
+  if (worker.isConnected()) worker.send(message)
+}
+
+/** What is meant for the proxy as a whole, divided. */
+function shareOf(config: Config): Config {
+  const { workers, maxInFlightPerUpstream, queue } = config.proxy
+  return {
+    ...config,
+    proxy: {
+      ...config.proxy,
+      maxInFlightPerUpstream: Math.floor(maxInFlightPerUpstream / workers),
+      queue: { ...queue, maxWaiting: Math.ceil(queue.maxWaiting / workers) },
+    },
+  }
+}
+
+function checkWorkers(places: readonly Place[], wanted: number): CheckResult {
+  const serving = places.filter(({ checks }) => checks !== undefined).length
+  if (serving === wanted) return { status: 'ok' }
+  const detail = `${serving} of ${wanted} serve`
+  return { status: serving === 0 ? 'unavailable' : 'ok', detail }
+}
+
+/** As long as one of them cannot do its part, a part of the requests fails. */
+function worstOf(name: string, places: readonly Place[]): CheckResult {
+  const results = places.flatMap(({ checks }) => checks?.[name] ?? [])
+  const worst = results.find(({ status }) => status === 'unavailable') ?? results[0]
+  if (worst === undefined) return { status: 'unavailable', detail: 'no worker says' }
+  return { status: worst.status, ...(worst.detail !== undefined && { detail: worst.detail }) }
+}
