@@ -48,6 +48,8 @@ function collect(
   { bytes, idleMs, onChunk, signal }: BodyLimits,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    // Its events have been: while the caller was being checked, say.
+    if (req.destroyed) return reject(new ClientGone())
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
       idle?.refresh()
@@ -63,7 +65,7 @@ function collect(
       clearTimeout(idle)
       reject(error)
     }
-    req.on('error', () => fail(new ClientGone()))
+    req.on('close', () => fail(new ClientGone()))
     // Mostly it has come with the headers, and there is nothing to wait for.
     const idle = req.complete ? undefined : setTimeout(() => fail(stoppedComing()), idleMs)
     if (!req.complete) signal.addEventListener('abort', () => fail(signal.reason))
