@@ -164,6 +164,40 @@ describe('a proxy', () => {
     })
   })
 
+  test('charges the tokens that the model server says it took, also of what was broken off', async () => {
+    const token = await clientWith({ client: { daily_tokens: 100 } })()
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.setHeader('content-type', 'application/json')
+      res.end('{"usage":{"prompt_tokens":60,"completion_tokens":15}}')
+    })
+    const first = await proxy.call(token)
+    expect([await first.text(), rateLimitOf(first)]).toEqual([
+      '{"usage":{"prompt_tokens":60,"completion_tokens":15}}',
+      '"daily_tokens";r=100;t=82800',
+    ])
+    const remaining = async () =>
+      rateLimitOf(await proxy.call(token, { method: 'GET', body: null }, '/_gatehouse/usage'))
+    await waitUntil('it is charged', async () => (await remaining()) !== rateLimitOf(first))
+    expect(await remaining()).toBe('"daily_tokens";r=25;t=82800')
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.setHeader('content-type', 'text/event-stream')
+      res.write('data: {"choices":[{"delta":{"content":"a"}}]}\n\n')
+      res.write('data: {"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":1}}\n\n')
+    })
+    const left = new AbortController()
+    const second = await proxy.call(token, { signal: left.signal })
+    await second.body?.getReader().read()
+    left.abort()
+    await waitUntil(
+      'that is charged, too',
+      async () => (await remaining())?.includes('r=0') === true,
+    )
+    const third = await proxy.call(token)
+    expect([third.status, third.headers.get('retry-after')]).toEqual([429, '82800'])
+  })
+
   test('says nothing of limits where there are none, or nobody has shown a token', async () => {
     for (const answer of [
       await proxy.call(undefined, { method: 'GET', body: null }, '/health'),
@@ -227,6 +261,17 @@ describe('the accounts of a token', () => {
       expect(accountsOf(tokenOf({}, limits), {})).toBeUndefined()
     }
   })
+})
+
+test('other defaults apply at once, also to callers who are known', async () => {
+  const limits = createLimits(createMemoryCounters(Date.now), undefined)
+  const caller = tokenOf({}, {})
+  expect(limits.enter(caller)).toBeUndefined()
+  limits.setDefaults({ concurrency: 1 })
+  expect((await limits.enter(caller))?.headers['ratelimit']).toBe('"concurrency";r=0')
+  await expect(limits.enter(caller)).rejects.toMatchObject({ reason: 'subject_concurrency' })
+  limits.setDefaults(undefined)
+  expect(limits.enter(caller)).toBeUndefined()
 })
 
 describe('a budget of tokens', () => {
