@@ -91,7 +91,10 @@ export function createAdmission(options: AdmissionOptions): Admission {
     if (own >= maxWaiting - queue.size()) throw refusal(party, 'queue_full')
     const patienceMs = Math.min(maxWaitMs, tokenLivesMs)
     // The exact count takes longer, and is needed only when it could make the difference.
-    if (msToServe(queue.size() + 1) <= patienceMs || expectedWaitMs(party) <= patienceMs) return
+    if (msToServe(queue.size() + 1) <= patienceMs) return
+    const ahead = queue.countAhead(party)
+    // Who is next may be lucky: for how long slots have been taken already, the mean does not say.
+    if (ahead === 0 || msToServe(ahead + 1) <= patienceMs) return
     throw refusal(party, tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_full')
   }
 

@@ -75,10 +75,14 @@ describe('a call', () => {
     model.call(callerToken('a'), 10_000)
     await model.runUntil(10_000)
     model.call(callerToken('a'), 10_000)
-    const refused = model.call(callerToken('b', { expiresAt: 19 }), 1000)
-    const waiting = model.call(callerToken('b', { expiresAt: 21 }), 1000)
+    const next = model.call(callerToken('b', { expiresAt: 19 }), 1000)
+    const refused = model.call(callerToken('b', { expiresAt: 29 }), 1000)
+    const waiting = model.call(callerToken('b', { expiresAt: 31 }), 1000)
     expect(refused.outcome).toEqual(refusal('token_expires_in_queue', '1'))
+    // Who is next might have been lucky.
+    expect(next.outcome).toBeUndefined()
     await model.runUntil(20_500)
+    expect(next.outcome).toEqual(refusal('token_expires_in_queue', '1'))
     expect(waiting.outcome).toBe('admitted')
   })
 
