@@ -1,7 +1,8 @@
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ClientGone } from '../../src/proxy/client-gone.ts'
 import { callerToken } from '../support/caller-token.ts'
-import { simulateModel } from '../support/simulated-model.ts'
+import { simulateModel, type SimulatedCall } from '../support/simulated-model.ts'
 
 const refusal = (reason: string, retryAfter: string) =>
   expect.objectContaining({
@@ -159,4 +160,50 @@ describe('the places', () => {
     expect(model.call(callerToken('a'), 1000).outcome).toBe('admitted')
     expect(model.call(callerToken('a'), 1000).outcome).toEqual(refusal('queue_full', '1'))
   })
+})
+
+const happening = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      what: fc.constant('call' as const),
+      tenant: fc.constantFrom('a', 'b', 'c'),
+      clientId: fc.constantFrom('x', 'y'),
+      weight: fc.double({ min: 0.001, max: 1e6, noNaN: true }),
+      lifeSeconds: fc.integer({ min: 0, max: 60 }),
+      serviceMs: fc.integer({ min: 0, max: 20_000 }),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ what: fc.constantFrom('leave', 'revoke'), at: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ what: fc.constantFrom('go', 'come') }) },
+  { weight: 3, arbitrary: fc.record({ what: fc.constant('pass' as const), ms: fc.nat(9000) }) },
+)
+
+test('whatever happens, every call comes to an end, no slot is lost, and none is free while somebody waits', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 3 }), fc.array(happening), async (slots, events) => {
+      const model = simulateModel({ slots, maxWaiting: 6 })
+      const calls: SimulatedCall[] = []
+      let isUsable = true
+      for (const each of events) {
+        if ('tenant' in each) {
+          const expiresAt = model.now() / 1000 + each.lifeSeconds
+          calls.push(model.call(callerToken(each.tenant, { ...each, expiresAt }), each.serviceMs))
+        } else if ('at' in each) {
+          const call = calls[each.at % calls.length]
+          if (each.what === 'leave') call?.res.emit('close')
+          else call?.abort.abort(new Error('revoked'))
+        } else if ('ms' in each) await model.runUntil(model.now() + each.ms)
+        else model.setUsable((isUsable = each.what === 'come'))
+        await model.runUntil(model.now() + 1)
+        expect(model.inUse()).toBeLessThanOrEqual(slots)
+        const mayWait = isUsable && model.inUse() === slots
+        expect(model.admission.waiting()).toBeLessThanOrEqual(mayWait ? 6 : 0)
+      }
+      await model.runUntil(model.now() + 200_000)
+      expect([model.inUse(), model.admission.waiting()]).toEqual([0, 0])
+      for (const { outcome } of calls)
+        expect(outcome === 'served' || outcome instanceof Error).toBe(true)
+    }),
+  )
 })
