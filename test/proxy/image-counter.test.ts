@@ -63,7 +63,7 @@ test('the files of a form are counted however it is cut, and whatever they hold'
         expect(countImages(body, 'multipart/form-data; boundary=boundary', pieceBytes)).toBe(files)
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 200 },
   )
 })
 

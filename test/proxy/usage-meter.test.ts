@@ -105,7 +105,7 @@ describe('a JSON answer', () => {
         const { prompt_tokens, completion_tokens } = usage
         expect(meter(cut(json, places), JSON_ANSWER)).toEqual({ prompt_tokens, completion_tokens })
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     )
   })
 
@@ -115,7 +115,7 @@ describe('a JSON answer', () => {
         const json = JSON.stringify({ ...members, choices: [{ message: { content: text } }] })
         expect(meter(cut(json, places), JSON_ANSWER)).toBeUndefined()
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     )
   })
 
@@ -208,7 +208,7 @@ describe('a stream', () => {
         expect(meter(cut(whole, places), STREAM)).toEqual(usage ?? estimate)
         expect(meter(cut(`${text}data: {"usage":{"prompt`, places), STREAM)).toEqual(estimate)
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     )
   })
 
