@@ -14,6 +14,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/{e2e,interop,attacks,contract,pages,bundled-ocr}/**'],
+          // No test is about how long it takes: on a busy machine a property of a thousand runs takes its time.
+          testTimeout: 30_000,
         },
       },
       {
