@@ -118,6 +118,7 @@ export async function openProxy(
       clock,
     }),
     trustedProxies: blockListOf(config.trustedProxies),
+    seesCertificates: proxy.tls.clientCa !== undefined || config.trustedProxies.length > 0,
     revocations: revocations.guard,
     limits,
     upstreams,

@@ -39,6 +39,8 @@ export type ProxyOptions = Routing & {
   authenticate: Authenticator
   /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
   trustedProxies: BlockList
+  /** Whether a client certificate can reach us. */
+  seesCertificates: boolean
   revocations: RevocationGuard
   limits: Limits
   upstreams: Pick<
@@ -87,11 +89,12 @@ const OWN_DOCUMENT: Route = {
 }
 
 /** The routes with our own, and the document that says which scopes they need. */
-function tablesOf({ routes, url, issuer }: Pick<ProxyOptions, 'routes' | 'url' | 'issuer'>) {
+function tablesOf(options: ProxyOptions) {
+  const { routes } = options
   const scopes = new Set(routes.flatMap((route) => route.scopes ?? []))
   return {
     table: createRouteTable([...routes, OWN_DOCUMENT, USAGE_ROUTE]),
-    ownDocument: resourceMetadata(url, issuer, [...scopes]),
+    ownDocument: resourceMetadata({ ...options, scopes: [...scopes] }),
   }
 }
 
