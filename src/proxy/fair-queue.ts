@@ -5,6 +5,9 @@ import { createLinkedList, type Linked, type LinkedList } from './linked-list.ts
 export const MIN_WEIGHT = 2 ** -10
 export const MAX_WEIGHT = 2 ** 10
 
+/** Virtual time starts over here: a sum that went on growing would one day lose what is added to it. */
+const LATEST_TIME = 2 ** 20
+
 /** Whose entry it is, and the weight of that tenant. */
 export type Party = { tenantId: string; clientId: string; weight: number }
 
@@ -89,6 +92,10 @@ export function createFairQueue<T>(): FairQueue<T> {
     return tenant
   }
 
+  function startOver(nowAt: number): void {
+    for (const band of bands) band.dueAt -= nowAt
+  }
+
   function leaveIfDone(tenant: Tenant<T>): void {
     size -= 1
     if (tenant.turns.size() > 0) return
@@ -125,6 +132,7 @@ export function createFairQueue<T>(): FairQueue<T> {
       const tenant = band?.round.first()
       const place = tenant?.turns.next()
       if (band === undefined || tenant === undefined || place === undefined) return undefined
+      if (band.dueAt > LATEST_TIME) startOver(band.dueAt)
       virtualTime = band.dueAt
       band.dueAt += 1 / band.weight
       if (tenant.deficit < 1) tenant.deficit += tenant.weight / band.unit

@@ -165,6 +165,20 @@ test('a new weight counts from the next turn on, and costs the tenant no turn', 
   expect(served.filter((each) => each === 'b')).toHaveLength(2)
 })
 
+test('a tenant of the least weight that was served for long changes nothing for others', () => {
+  const queue = createFairQueue<string>()
+  for (let n = 0; n < 5000; n++) queue.enqueue(party('least', 0), 'least')
+  for (let n = 0; n < 4000; n++) expect(queue.next()).toBe('least')
+  for (let n = 0; n < 60; n++) {
+    queue.enqueue(party('a', 2), 'a')
+    queue.enqueue(party('b', 1), 'b')
+  }
+  const served = Array.from({ length: 60 }, () => queue.next())
+  const times = (who: string) => served.filter((each) => each === who).length
+  expect(times('a')).toBeGreaterThanOrEqual(39)
+  expect(times('b')).toBeGreaterThanOrEqual(19)
+})
+
 test('the clients of a tenant take turns within its share', () => {
   const queue = createFairQueue<string>()
   for (let n = 0; n < 50; n++) queue.enqueue(party('a', 1, 'flood'), 'flood')
