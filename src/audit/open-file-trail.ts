@@ -5,6 +5,7 @@ import { listAuditFiles, type AuditFile } from './audit-files.ts'
 import { CHAIN_START, type ChainHead } from './chain.ts'
 import { createFileSink } from './file-sink.ts'
 import { findEnd } from './last-record.ts'
+import { scheduleUsageSums } from './keep-usage-sums.ts'
 import { newWriterId } from './record.ts'
 import { deleteExpiredFiles, scheduleRetention, type RetentionOptions } from './retention.ts'
 import { createAuditTrail, type AuditTrail, type AuditTrailOptions } from './trail.ts'
@@ -27,8 +28,11 @@ export async function openFileTrail(options: FileTrailOptions): Promise<AuditTra
     await deleteExpiredFiles(options)
     const { writer, lock, head, current } = (await takeUpWriter(options)) ?? newWriter(options)
     const stopRetention = scheduleRetention(options)
+    // One process is enough, and it is not the one whose time callers wait for.
+    const stopSums = options.role === 'issuer' ? scheduleUsageSums(options) : undefined
     const onClose = () => {
       stopRetention()
+      stopSums?.()
       lock.release()
     }
     const sink = createFileSink({ dir, writer, clock, current, onClose })

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { auditFileName } from '../../src/audit/audit-files.ts'
 import { CHAIN_START, linkDrafts } from '../../src/audit/chain.ts'
 import { auditJournalOf } from '../../src/audit/journal-sink.ts'
+import { keepUsageSums } from '../../src/audit/keep-usage-sums.ts'
 import { formatDraft, type AuditFacts } from '../../src/audit/record.ts'
 import { deleteExpiredFiles } from '../../src/audit/retention.ts'
 import { createFileUsage } from '../../src/audit/usage-of-files.ts'
@@ -214,6 +215,14 @@ describe('sums that are kept', () => {
     place.write([{ tokens: 1 }])
     writeFileSync(join(place.dir, 'usage'), 'in the way')
     expect(await place.tokens()).toEqual([1])
+  })
+
+  test('are made of yesterday and today without being asked for', async () => {
+    const place = createPlace()
+    for (const day of ['2026-01-29', '2026-01-30', '2026-01-31']) place.write([{}], day)
+    const clock = () => Date.parse(`${DAY}T00:30:00Z`)
+    await keepUsageSums({ dir: place.dir, clock, log: createTestLog().log })
+    expect(place.kept()).toEqual(['2026-01-30.proxy-1.jsonl.json', '2026-01-31.proxy-1.jsonl.json'])
   })
 
   test('are deleted with their file', async () => {
