@@ -63,7 +63,7 @@ function describe(before: Config, now: Config, started: Config): string {
 }
 
 /** A listener with TLS can change its certificate; one without cannot begin to have one. */
-function isTakenOver(path: string, started: Config, now: Config): boolean {
+export function isTakenOver(path: string, started: Config, now: Config): boolean {
   const role = CERTIFICATE.exec(path)?.[1]
   if (role !== 'issuer' && role !== 'admin' && role !== 'proxy') return TAKEN_OVER.has(path)
   return started[role].tls.cert !== undefined && now[role].tls.cert !== undefined

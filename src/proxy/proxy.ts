@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { BlockList } from 'node:net'
 import type { AuditTrail } from '../audit/trail.ts'
@@ -16,17 +15,17 @@ import { ClientGone } from './client-gone.ts'
 import { answerPreflight, isPreflight, type Cors } from './cors.ts'
 import { forward } from './forward.ts'
 import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
-import { NO_IDENTITY } from './identity-headers.ts'
 import type { Limits } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
-import { rateLimitHeaders } from './rate-limit-headers.ts'
+import { sendMetadata, sendUsage, sendVerdict } from './own-answers.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, pathOf, type Route, type RouteTable } from './routes.ts'
 import type { Slot, Upstreams } from './upstreams.ts'
-import { USAGE_ROUTE, usageDocument } from './usage-document.ts'
+import { USAGE_ROUTE } from './usage-document.ts'
+import { upstreamHeaders } from './upstream-headers.ts'
 import { createUsageMeter } from './usage-meter.ts'
 
 /** What may be changed while requests are answered: those that have begun go on as they were. */
@@ -120,8 +119,8 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const route = proxy.table.match(method, target)
   call.route = route.path
   await letIn(proxy, call, { headers, route, method, target })
-  if (route.path === RESOURCE_METADATA_PATH) return sendMetadata(proxy, call)
-  if (route === USAGE_ROUTE) return sendUsage(proxy, call)
+  if (route.path === RESOURCE_METADATA_PATH) return sendMetadata(call, proxy.ownDocument)
+  if (route === USAGE_ROUTE) return sendUsage(call, proxy.limits)
   proxy.audit.requireRecordable()
   await count(proxy, call)
 
@@ -161,10 +160,9 @@ async function answerQuestion(
   call: Call,
   headers: RequestHeaders,
 ): Promise<void> {
-  const { req, res, requestId } = call
   call.route = FORWARD_AUTH_PATH
   try {
-    const { method, target } = askedRequest(req)
+    const { method, target } = askedRequest(call.req)
     const route = proxy.table.match(method, target)
     call.asked = `${method} ${route.path}`
     await letIn(proxy, call, { headers, route, method, target })
@@ -172,9 +170,7 @@ async function answerQuestion(
   } catch (error) {
     throw toVerdict(error)
   }
-  const own = ['content-length', '0', 'cache-control', 'no-store', 'x-request-id', requestId]
-  res.writeHead(200, [...own, ...(call.caller?.identityHeaders ?? NO_IDENTITY)])
-  res.end()
+  sendVerdict(call)
 }
 
 /** Past the queue and its slots: a monitor learns how a busy model server is, and no stranger keeps a caller waiting. */
@@ -216,7 +212,7 @@ async function sendToModel(
   const { method = '', url: target = '' } = req
   const { signal } = call.abort
   signal.throwIfAborted()
-  const request = { method, target, headers: upstreamHeaders(proxy, call, headers), body }
+  const request = { method, target, headers: upstreamHeaders(call, headers), body }
   await forward(
     {
       res,
@@ -254,50 +250,11 @@ async function authenticate(
   }
 }
 
-function upstreamHeaders(proxy: ProxyContext, call: Call, headers: RequestHeaders): string[] {
-  const sent = [...headers.forwardable, 'x-request-id', call.requestId]
-  if (call.caller !== undefined) sent.push(...call.caller.identityHeaders)
-  if (!headers.isTraced) sent.push('traceparent', newTraceparent())
-  return sent
-}
-
-/** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
-function newTraceparent(): string {
-  const random = randomUUID().replaceAll('-', '')
-  return `00-${random}-${random.slice(16)}-00`
-}
-
 function sendPreflight({ table }: ProxyContext, call: Call): void {
   const { req, res, requestId } = call
   const { path, methods } = table.at(req.url ?? '')
   call.route = path
   answerPreflight(req, res, { methods, requestId })
-}
-
-function sendMetadata(proxy: ProxyContext, call: Call): void {
-  sendJson(call, proxy.ownDocument, 'public, max-age=3600')
-}
-
-/** What the caller has left, and nothing of others; also to who has nothing left. */
-async function sendUsage({ limits }: ProxyContext, call: Call): Promise<void> {
-  const token = call.caller?.token
-  if (token === undefined) throw new TypeError('the route needs a token')
-  const remaining = await limits.read(token)
-  if (remaining.length > 0) {
-    call.res.setHeaders(new Map(Object.entries(rateLimitHeaders(remaining))))
-  }
-  sendJson(call, usageDocument(token, remaining), 'no-store')
-}
-
-function sendJson({ res, requestId, bytes }: Call, text: string, cacheControl: string): void {
-  bytes.out = Buffer.byteLength(text)
-  res.writeHead(200, {
-    'content-type': 'application/json',
-    'content-length': bytes.out,
-    'cache-control': cacheControl,
-    'x-request-id': requestId,
-  })
-  res.end(text)
 }
 
 function refuse(proxy: ProxyContext, call: Call, error: unknown): void {

@@ -1,0 +1,17 @@
+import { randomUUID } from 'node:crypto'
+import type { Call } from './call.ts'
+import type { RequestHeaders } from './request-headers.ts'
+
+/** What goes to the model server: what came and may pass, and who calls. A flat list of names and values. */
+export function upstreamHeaders(call: Call, headers: RequestHeaders): string[] {
+  const sent = [...headers.forwardable, 'x-request-id', call.requestId]
+  if (call.caller !== undefined) sent.push(...call.caller.identityHeaders)
+  if (!headers.isTraced) sent.push('traceparent', newTraceparent())
+  return sent
+}
+
+/** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
+function newTraceparent(): string {
+  const random = randomUUID().replaceAll('-', '')
+  return `00-${random}-${random.slice(16)}-00`
+}
