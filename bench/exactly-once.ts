@@ -43,10 +43,11 @@ const proxy = startCommand([
 open.defer(() => void proxy.child.kill())
 await waitUntil('the proxy', async () => (await fetch(`http://127.0.0.1:${ops}/readyz`)).ok)
 
+const limited = { subject: { concurrency: 4, daily_requests: REQUESTS / 20 } }
 const tokens = await Promise.all(
-  ['acme', 'other', 'third'].map(async (tenant) => {
-    return `Bearer ${await issuer.sign({ tenant_id: tenant })}`
-  }),
+  [{ tenant_id: 'acme' }, { tenant_id: 'other' }, { tenant_id: 'third', limits: limited }].map(
+    async (claims) => `Bearer ${await issuer.sign(claims)}`,
+  ),
 )
 const kills: Promise<void>[] = []
 const startedAtMs = performance.now()
@@ -71,6 +72,10 @@ print(
   `${fates.size} requests in ${seconds.toFixed(0)} s, ${kills.length} kills of the model server`,
 )
 for (const [end, all] of Object.entries(ends)) print(`  ${end}: ${all.length}`)
+const statuses = Object.groupBy(fates.values(), ({ status }) => status ?? 0)
+print(
+  `  by status: ${JSON.stringify(Object.entries(statuses).map(([code, all]) => [code, all?.length]))}`,
+)
 print(`${account.records} records; ${account.unread} left before the proxy had read them`)
 print(`${account.whole} whole answers: ${account.tokens.said} completion tokens said,`)
 print(`  ${account.tokens.recorded} recorded; ${account.cut} others reached the model server`)

@@ -15,9 +15,9 @@ test('every request is on record once, with what the model server says that it s
   const model = await startCountingModel()
   const proxy = await startLoneProxy([`dataDir=${dataDir}`, `proxy.upstreams=${model.url}`])
   const tokens = await Promise.all(
-    ['acme', 'other'].map(async (tenant) => {
-      return `Bearer ${await proxy.issuer.sign({ tenant_id: tenant })}`
-    }),
+    [{ tenant_id: 'acme' }, { tenant_id: 'other', limits: { subject: { concurrency: 4 } } }].map(
+      async (claims) => `Bearer ${await proxy.issuer.sign(claims)}`,
+    ),
   )
   const kills: Promise<void>[] = []
   const fates = await runUnrulyClients({
