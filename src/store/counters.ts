@@ -37,7 +37,8 @@ export type Leaving = {
 
 /**
  * Counts requests. Each call takes place as a whole: however many come at once, from however many processes, no account
- * is ever entered beyond its quota. In 60 s, wherever they begin, no more than `rpm` enter: a request counts for 60 to 61 s.
+ * is ever entered beyond its quota. In 60 s, wherever they begin, no more than `rpm` enter: a request counts for 60 s, and
+ * up to a second longer when others follow at once.
  * One that may be away fails with AppError `temporarily_unavailable`.
  */
 export type Counters = {

@@ -1,6 +1,6 @@
 import { DAY_MS } from './counters.ts'
 import { createScript } from './redis-link.ts'
-import { SECONDS_COUNTED } from './sliding-minute.ts'
+import { MINUTE_MS } from './sliding-minute.ts'
 
 /** A key outlives what it counts by this much, so that nothing is lost to a clock that is a little off. */
 const SLACK_MS = 60_000
@@ -9,9 +9,9 @@ const SLACK_MS = 60_000
  * What all scripts begin with. KEYS: three for each account: its minute, its leases, its day. ARGV: the time in ms (empty: the
  * server's own, one for all proxies), the lease, how long it lasts in ms, then four quotas for each account (empty: not counted).
  *
- * A minute is a hash of seconds and how many requests each had; leases are a sorted set by when they end; a day is a
- * hash that names its day. `stand` gives, of one account: requests in the minute, in how many ms the first is forgotten, how many
- * run, requests and tokens of the day, tokens set aside; then what an entry writes to.
+ * A minute is a hash of seconds, each with a thousand times its requests plus the millisecond of the last; leases are a sorted
+ * set by when they end; a day is a hash that names its day. `stand` gives, of one account: requests in the minute, in how many ms
+ * the first is forgotten, how many run, requests and tokens of the day, tokens set aside; then what an entry writes to.
  */
 const STAND = `
 local now = tonumber(ARGV[1])
@@ -31,21 +31,35 @@ end
 
 local function readMinute(key)
   local fields = redis.call('HGETALL', key)
-  local newest, old = 0, {}
-  for at = 1, #fields, 2 do newest = math.max(newest, tonumber(fields[at])) end
-  local isFromLater = newest > second + ${SECONDS_COUNTED}
-  local total, oldest = 0, nil
+  local newest, old = { last = 0 }, {}
+  local seconds = {}
   for at = 1, #fields, 2 do
-    local counted = tonumber(fields[at])
-    if isFromLater or counted <= second - ${SECONDS_COUNTED} then
-      old[#old + 1] = fields[at]
+    local held = tonumber(fields[at + 1])
+    local counted = { name = fields[at], count = math.floor(held / 1000) }
+    counted.last = counted.name * 1000 + held % 1000
+    if counted.last > newest.last then newest = counted end
+    seconds[#seconds + 1] = counted
+  end
+  local isFromLater = newest.last > now + ${MINUTE_MS}
+  local total, oldest = 0, nil
+  for _, counted in ipairs(seconds) do
+    if isFromLater or counted.last + ${MINUTE_MS} <= now then
+      old[#old + 1] = counted.name
     else
-      total = total + fields[at + 1]
-      oldest = math.min(oldest or counted, counted)
+      total = total + counted.count
+      oldest = math.min(oldest or counted.last, counted.last)
     end
   end
-  local free = oldest and (oldest + ${SECONDS_COUNTED}) * 1000 - now or 0
-  return total, free, old, isFromLater and second or math.max(second, newest)
+  local current = { name = string.format('%d', second), count = 0, last = now }
+  if not isFromLater and newest.last >= second * 1000 then current = newest end
+  return total, oldest and oldest + ${MINUTE_MS} - now or 0, old, current
+end
+local function countOne(key, s)
+  if #s.old > 0 then redis.call('HDEL', key, unpack(s.old)) end
+  local current = s.current
+  local ms = math.max(current.last, now) - current.name * 1000
+  redis.call('HSET', key, current.name, string.format('%d', (current.count + 1) * 1000 + ms))
+  redis.call('PEXPIRE', key, ${MINUTE_MS + 1000})
 end
 
 local function readDay(key)
@@ -63,7 +77,7 @@ local function stand(account)
   local rpm, concurrency, requests, tokens = quotasOf(account)
   local minute, leases, day = keysOf(account)
   local s = { 0, 0, 0, 0, 0, 0 }
-  if rpm then s[1], s[2], s.old, s.second = readMinute(minute) end
+  if rpm then s[1], s[2], s.old, s.current = readMinute(minute) end
   if concurrency or tokens then s[3] = redis.call('ZCOUNT', leases, '(' .. now, '+inf') end
   if requests or tokens then s.day, s[4], s[5], s.settled = readDay(day) end
   if tokens then s[6] = s[3] * math.max(1, math.ceil(s[5] / math.max(1, s.settled))) end
@@ -96,11 +110,7 @@ for account = 1, accounts do
   local rpm, concurrency, requests, tokens = quotasOf(account)
   local minute, leases, day = keysOf(account)
   local s = standings[account]
-  if rpm then
-    if #s.old > 0 then redis.call('HDEL', minute, unpack(s.old)) end
-    redis.call('HINCRBY', minute, string.format('%d', s.second), 1)
-    redis.call('PEXPIRE', minute, ${(SECONDS_COUNTED + 1) * 1000})
-  end
+  if rpm then countOne(minute, s) end
   if concurrency or tokens then
     redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
     redis.call('ZADD', leases, now + ARGV[3], ARGV[2])

@@ -48,7 +48,7 @@ export function describeCounters(subject: () => CountersUnderTest): void {
     expect(balances).toEqual([
       {
         minuteRequests: 2,
-        minuteFreesInMs: 61_000,
+        minuteFreesInMs: 60_000,
         running: 0,
         dayRequests: 2,
         dayTokens: 0,
@@ -56,7 +56,7 @@ export function describeCounters(subject: () => CountersUnderTest): void {
       },
       {
         minuteRequests: 2,
-        minuteFreesInMs: 61_000,
+        minuteFreesInMs: 60_000,
         running: 2,
         dayRequests: 0,
         dayTokens: 0,

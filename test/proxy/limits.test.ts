@@ -38,7 +38,7 @@ describe('a proxy', () => {
     const first = await proxy.call(await tokenOf())
     expect([first.status, rateLimitOf(first)]).toEqual([
       200,
-      '"rpm";r=1;t=61, "daily_requests";r=99;t=82800, "concurrency";r=3',
+      '"rpm";r=1;t=60, "daily_requests";r=99;t=82800, "concurrency";r=3',
     ])
     expect(first.headers.get('ratelimit-policy')).toBe(
       '"rpm";q=2;w=60, "daily_requests";q=100;w=86400, "concurrency";q=4;qu="concurrent-requests"',
@@ -49,8 +49,8 @@ describe('a proxy', () => {
     const refused = await proxy.call(await tokenOf())
     expect([refused.status, refused.headers.get('retry-after'), rateLimitOf(refused)]).toEqual([
       429,
-      '51',
-      '"rpm";r=0;t=51, "daily_requests";r=98;t=82790, "concurrency";r=4',
+      '50',
+      '"rpm";r=0;t=50, "daily_requests";r=98;t=82790, "concurrency";r=4',
     ])
     expect(await refused.json()).toMatchObject({
       type: 'urn:gatehouse:error:rate_limited',
@@ -59,7 +59,7 @@ describe('a proxy', () => {
     })
     await waitUntil('the line', async () => proxy.logged.at(-1)?.['status'] === 429)
     expect(proxy.logged.at(-1)).toMatchObject({ decision: 'deny', reason: 'client_rpm' })
-    proxy.time.now += 51_000
+    proxy.time.now += 50_000
     expect((await proxy.call(await tokenOf())).status).toBe(200)
   })
 
@@ -136,7 +136,7 @@ describe('a proxy', () => {
     expect([answer.status, answer.headers.get('cache-control'), rateLimitOf(answer)]).toEqual([
       200,
       'no-store',
-      '"rpm";r=0;t=61, "concurrency";r=4, "daily_tokens";r=1000;t=82800',
+      '"rpm";r=0;t=60, "concurrency";r=4, "daily_tokens";r=1000;t=82800',
     ])
     expect(await answer.json()).toEqual({
       tenant_id: 'a tenant',
@@ -144,7 +144,7 @@ describe('a proxy', () => {
       sub: 'user:1',
       limits: {
         client: {
-          rpm: { quota: 2, remaining: 0, resets_in_seconds: 61 },
+          rpm: { quota: 2, remaining: 0, resets_in_seconds: 60 },
           concurrency: { quota: 4, remaining: 4 },
         },
         tenant: { daily_tokens: { quota: 1000, remaining: 1000, resets_in_seconds: 82_800 } },
