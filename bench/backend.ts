@@ -25,7 +25,7 @@ export async function startBackend(lab: Lab, port: number): Promise<number> {
         keepalive_requests 1000000000;
         ${answers}
         location /ocr/infer {
-          client_body_buffer_size 6m;
+          client_body_buffer_size 33m;
           proxy_pass http://inner;
           proxy_http_version 1.1;
           proxy_set_header Connection "";
@@ -52,6 +52,8 @@ export function startNginxProxy(lab: Lab, port: number, backendPort: number): nu
           proxy_http_version 1.1;
           proxy_set_header Connection "";
           proxy_request_buffering off;
+          proxy_buffering off;
+          proxy_read_timeout 600s;
         }
       }`,
   })
@@ -67,7 +69,7 @@ function startNginx(lab: Lab, name: string, { core, http }: { core: number; http
   writeFileSync(
     configFile,
     `daemon off; master_process off; pid ${dir}/nginx.pid; error_log stderr warn;
-    events { worker_connections 1024; }
+    events { worker_connections 16384; }
     http { access_log off; client_max_body_size 64m; ${temporary} ${http} }`,
   )
   return lab.start(name, ['nginx', '-p', dir, '-c', configFile], { core })

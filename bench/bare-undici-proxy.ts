@@ -3,12 +3,12 @@ import { Pool } from 'undici'
 
 /**
  * What Node can do at best: undici in front of the backend, small bodies in one write, and nothing else. No check, no
- * log, no metric, no time-out. Usage: `node bare-undici-proxy.ts <port> <backend URL>`
+ * log, no metric, no time-out. Usage: `node bare-undici-proxy.ts <port> <backend URL> [connections]`
  */
-const [port, backendUrl = ''] = process.argv.slice(2)
+const [port, backendUrl = '', connections = '64'] = process.argv.slice(2)
 const COLLECT_UP_TO_BYTES = 65_536
 const NOT_FORWARDED = new Set(['host', 'connection', 'keep-alive', 'transfer-encoding'])
-const pool = new Pool(backendUrl, { connections: 64, pipelining: 1 })
+const pool = new Pool(backendUrl, { connections: Number(connections), pipelining: 1 })
 
 createServer((req, res) => {
   const length = Number(req.headers['content-length'] ?? 0)

@@ -6,21 +6,23 @@ import { median } from './median.ts'
 import { residentBytes } from './proc.ts'
 import { bearer, measure, type Contestant, type Load } from './wrk.ts'
 
-/** Uploads of 5 MiB through the proxy: how fast, and in how much memory. Usage: bench/README.md. */
+/** Large uploads through the proxy: how fast, and in how much memory. Usage: bench/README.md. */
 const { values: flags } = parseArgs({
   options: {
     rounds: { type: 'string', default: '4' },
     seconds: { type: 'string', default: '5' },
+    mebibytes: { type: 'string', default: '5' },
+    connections: { type: 'string', default: '4,50' },
   },
 })
 
 const rounds = Number(flags.rounds)
-const UPLOAD_BYTES = 5_242_880
+const uploadBytes = Number(flags.mebibytes) * 1_048_576
 const SAMPLE_EVERY_MS = 100
 /** Times the peak of the first half of the rounds; the garbage collector alone moves it by a tenth. */
 const FLAT_WITHIN = 1.25
 
-type Upload = { megabytesPerSecond: number; peakBytes: number }
+type Upload = { megabytesPerSecond: number; cpuMsPerMegabyte: number; peakBytes: number }
 
 await inLab(async (lab) => {
   const field = await startField(lab)
@@ -28,11 +30,11 @@ await inLab(async (lab) => {
   const contestants = [field.gatehouse, field.undici, field.nginx, field.haproxy]
   const idleBytes = new Map(contestants.map((one) => [one, residentBytes(one.pid)]))
 
-  for (const connections of [4, 50]) {
+  for (const connections of flags.connections.split(',').map(Number)) {
     const load = {
       path: '/ocr/infer',
       contentType: 'application/octet-stream',
-      body: 'x'.repeat(UPLOAD_BYTES),
+      body: 'x'.repeat(uploadBytes),
       seconds: Number(flags.seconds),
       connections,
       authorizations: tokens.map(bearer),
@@ -53,13 +55,23 @@ await inLab(async (lab) => {
         median(speeds(uploads)).toFixed(0),
         ratio(speeds(uploads), speedOf(field.undici)),
         ratio(speeds(uploads), speedOf(field.nginx)),
+        median(uploads.map((one) => one.cpuMsPerMegabyte)).toFixed(2),
         inMegabytes(idleBytes.get(contestant) ?? 0),
         above.map(inMegabytes).join(', '),
         isFlat(uploads) ? 'yes' : 'NO',
       ]
     })
-    const headings = ['server', 'MB/s', '÷ undici', '÷ nginx', 'idle MB', 'peak above idle', 'flat']
-    const inFlight = inMegabytes(connections * UPLOAD_BYTES)
+    const headings = [
+      'server',
+      'MB/s',
+      '÷ undici',
+      '÷ nginx',
+      'CPU ms/MB',
+      'idle MB',
+      'peak above idle',
+      'flat',
+    ]
+    const inFlight = inMegabytes(connections * uploadBytes)
     process.stdout.write(`\n${connections} connections: ${inFlight} MB of bodies under way\n`)
     process.stdout.write(`${formatTable(headings, rows)}\n`)
     if (!isFlat(results.get(field.gatehouse) ?? [])) process.exitCode = 1
@@ -75,8 +87,13 @@ async function upload(lab: Lab, contestant: Contestant, load: Load): Promise<Upl
   }
   const sampling = setInterval(sample, SAMPLE_EVERY_MS)
   try {
-    const { requestsPerSecond } = await measure(lab, contestant, load)
-    return { megabytesPerSecond: (requestsPerSecond * UPLOAD_BYTES) / 1e6, peakBytes }
+    const megabytes = uploadBytes / 1e6
+    const { requestsPerSecond, cpuMicrosecondsPerRequest } = await measure(lab, contestant, load)
+    return {
+      megabytesPerSecond: requestsPerSecond * megabytes,
+      cpuMsPerMegabyte: cpuMicrosecondsPerRequest / 1000 / megabytes,
+      peakBytes,
+    }
   } finally {
     clearInterval(sampling)
   }
