@@ -266,7 +266,9 @@ function refuse(proxy: ProxyContext, call: Call, error: unknown): void {
   if (refusal instanceof AuthError && !res.headersSent) {
     const metadataUrl = `${proxy.url}${RESOURCE_METADATA_PATH}`
     const challenges = challengesOf(refusal, req.headers.authorization, metadataUrl)
-    res.setHeader('www-authenticate', challenges)
+    // nginx before 1.23 passes on the first header of the name alone.
+    const isForOther = call.route === FORWARD_AUTH_PATH
+    res.setHeader('www-authenticate', isForOther ? challenges.join(', ') : challenges)
   }
   // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
   if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')

@@ -151,6 +151,15 @@ describe.each(here)('$name in front of the model server', (server) => {
     const headers = { authorization: `DPoP ${accessToken}`, dpop }
     expect((await ask('/v1/models', headers)).status).toBe(200)
     expect((await ask('/v1/models', headers)).status, 'the same proof again').toBe(401)
-    expect(proxy.model.received.map(({ headers: got }) => got['dpop'])).toEqual([undefined])
+    const stale = await client.prove({ method: 'GET', uri, accessToken }, { iat: 1 })
+    const refused = await ask('/v1/models', { ...headers, dpop: stale })
+    expect(refused.headers.get('www-authenticate')).toContain('use_dpop_nonce')
+    const nonce = refused.headers.get('dpop-nonce')
+    const fresh = await client.prove({ method: 'GET', uri, accessToken }, { iat: 1, nonce })
+    expect((await ask('/v1/models', { ...headers, dpop: fresh })).status).toBe(200)
+    expect(proxy.model.received.map(({ headers: got }) => got['dpop'])).toEqual([
+      undefined,
+      undefined,
+    ])
   })
 })
