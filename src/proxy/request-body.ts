@@ -65,7 +65,7 @@ function collect(
       clearTimeout(idle)
       reject(error)
     }
-    req.on('close', () => fail(new ClientGone()))
+    req.on('close', () => req.readableEnded || fail(new ClientGone()))
     // Mostly it has come with the headers, and there is nothing to wait for.
     const idle = req.complete ? undefined : setTimeout(() => fail(stoppedComing()), idleMs)
     if (!req.complete) signal.addEventListener('abort', () => fail(signal.reason))
