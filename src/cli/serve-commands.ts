@@ -9,6 +9,7 @@ import { createProgress } from './progress.ts'
 import { reportBugs } from './report-bugs.ts'
 import { createReload } from './reload.ts'
 import { untilStopped } from './signals.ts'
+import { collectGarbageAlone } from './garbage.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
 
 type Starter = (loaded: LoadedConfig, surroundings: Surroundings) => Promise<Running>
@@ -100,6 +101,7 @@ async function serve(command: Command, start: Starter): Promise<void> {
   const log = createLog(loaded.config.log.level)
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
   reportBugs(log)
+  collectGarbageAlone()
   const running = await start(loaded, { log, clock: systemClock })
   const read = () => settingsOf(command)
   await untilStopped(createReload({ started: loaded.config, read, running, log }))
