@@ -378,7 +378,7 @@ describe('a connection stays good, or ends', () => {
   })
 })
 
-describe('a client that stops in the middle', () => {
+describe('who stops in the middle', () => {
   let impatient: LoneProxy
   beforeAll(async () => {
     impatient = await startLoneProxy([
@@ -391,13 +391,13 @@ describe('a client that stops in the middle', () => {
   const head = async (length: number) =>
     `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${await impatient.issuer.sign()}\r\nContent-Length: ${length}\r\n\r\n`
 
-  test('of sending gets 408, and gives its place back', async () => {
+  test('of sending gets 408, and gives the place back', async () => {
     const answer = await exchangeRaw(impatient.port, `${await head(1_000_000)}x`)
     expect(statusOf(answer)).toBe(408)
     expect((await impatient.call(`Bearer ${await impatient.issuer.sign()}`)).status).toBe(200)
   })
 
-  test('of taking what it is sent is cut off, and gives its place back', async () => {
+  test('of taking what is sent is cut off, and gives the place back', async () => {
     const gone = new Promise<void>((resolve) => {
       impatient.model.answer((req, res) => {
         req.resume()
@@ -414,6 +414,18 @@ describe('a client that stops in the middle', () => {
     socket.write(`${await head(2)}{}`)
     await expect(gone).resolves.toBeUndefined()
     socket.destroy()
+  })
+
+  test('of answering is broken off, and the record says so', async () => {
+    impatient.model.answer((req, res) => {
+      req.resume()
+      res.write('half')
+    })
+    const response = await impatient.call(`Bearer ${await impatient.issuer.sign()}`)
+    await expect(response.text()).rejects.toThrow()
+    await expect
+      .poll(() => impatient.logged.findLast(({ event }) => event === 'proxy.call'))
+      .toMatchObject({ decision: 'allow', reason: 'upstream_broke_off', status: 200 })
   })
 
   test('more than may run at once is 503 with Retry-After, until one of them ends', async () => {
@@ -499,6 +511,8 @@ describe('a model server that fails', () => {
     'garbage',
     'HTTP/1.1 200 OK\r\nX: \0\r\n\r\n',
     'HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    `HTTP/1.1 200 OK\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`,
   ])('speaks nonsense (%j): 502 and the proxy lives on', async (nonsense) => {
     proxy.model.answer((req) => void req.socket.end(nonsense))
     expect((await proxy.call(authorization)).status).toBe(502)

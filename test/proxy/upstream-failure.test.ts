@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest'
+import { upstreamFailureOf } from '../../src/proxy/upstream-failure.ts'
+
+const errorOf = (code: string) => Object.assign(new Error('from elsewhere'), { code })
+
+const kindOf = (code: string, wasSent: boolean) => {
+  const { kind, error } = upstreamFailureOf(errorOf(code), wasSent)
+  return [kind, error.code]
+}
+
+describe('a failure before anything was sent', () => {
+  test.each([
+    'ECONNREFUSED',
+    'ECONNRESET',
+    'EHOSTUNREACH',
+    'ENOTFOUND',
+    'EAI_AGAIN',
+    'UND_ERR_CONNECT_TIMEOUT',
+    'UND_ERR_SOCKET',
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+  ])('is the way there: %s', (code) => {
+    expect(kindOf(code, false)).toEqual(['unreachable', 'upstream_unreachable'])
+  })
+
+  test.each(['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'ERR_INVALID_CHAR', 'EMFILE', ''])(
+    'is not held against the model server where it is ours or the request’s: %j',
+    (code) => {
+      expect(kindOf(code, false)).toEqual(['broken_off', 'upstream_unreachable'])
+    },
+  )
+})
+
+describe('a failure afterwards', () => {
+  test.each(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])('is no progress: %s', (code) => {
+    expect(kindOf(code, true)).toEqual(['stalled', 'upstream_timeout'])
+  })
+
+  test.each(['ECONNRESET', 'ECONNREFUSED', 'UND_ERR_SOCKET', 'HPE_INVALID_CONSTANT'])(
+    'is never a reason to send the request elsewhere: %s',
+    (code) => {
+      expect(kindOf(code, true)).toEqual(['broken_off', 'upstream_unreachable'])
+    },
+  )
+})
