@@ -102,9 +102,14 @@ async function serve(command: Command, start: Starter): Promise<void> {
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
   reportBugs(log)
   collectGarbageAlone()
-  const running = await start(loaded, { log, clock: systemClock })
+  let reload = () => {}
+  // Before anybody is told that it serves, and could stop it.
+  const stopped = untilStopped(() => reload())
+  const running = await Promise.race([start(loaded, { log, clock: systemClock }), stopped])
+  if (typeof running === 'number') process.exit(running)
   const read = () => settingsOf(command)
-  await untilStopped(createReload({ started: loaded.config, read, running, log }))
+  reload = createReload({ started: loaded.config, read, running, log })
+  await stopped
   log.info({ event: 'stopping' }, 'draining')
   await running.close(loaded.config.proxy.drainSeconds)
   await log.flush()
