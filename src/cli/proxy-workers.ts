@@ -1,4 +1,5 @@
 import cluster, { type Worker } from 'node:cluster'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { AggregatorRegistry, Gauge } from 'prom-client'
 import { createStdoutSink } from '../audit/stdout-sink.ts'
@@ -6,11 +7,12 @@ import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
-import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import { startOpsServer } from '../kernel/ops-server.ts'
 import { listenerOf } from './listener.ts'
 import { relayLines } from './relay-lines.ts'
 import { reloadedConfig } from './reload.ts'
 import type { Running, Surroundings } from './running.ts'
+import { readinessOf } from './worker-readiness.ts'
 import {
   fromWorkerSchema,
   type ToWorker,
@@ -58,6 +60,11 @@ export async function startProxyWorkers(
 
   const writeOut = (lines: string): Promise<void> =>
     (lastWritten = lastWritten.then(() => stdout.write([lines.trimEnd()])))
+  /** Where lines cannot go on, the worker finds its pipe full, and its audit trail knows what to do. */
+  const relay = (from: Readable, write: Parameters<typeof relayLines>[1]) =>
+    void relayLines(from, write).catch((error: unknown) =>
+      log.error({ event: 'worker.unheard', err: error }, 'lines of a worker cannot be passed on'),
+    )
 
   /** Settles when it serves, or fails as its start fails. */
   function startWorker(number: number, failures = 0): Promise<void> {
@@ -66,8 +73,8 @@ export async function startProxyWorkers(
       const place = { number, worker, startedAtMs: clock(), failures, checks: undefined }
       places.set(number, place)
       tell(worker, { kind: 'start', worker: number, config: shareOf(current) })
-      if (worker.process.stderr) void relayLines(worker.process.stderr, log.relay)
-      if (worker.process.stdout) void relayLines(worker.process.stdout, writeOut)
+      if (worker.process.stderr) relay(worker.process.stderr, log.relay)
+      if (worker.process.stdout) relay(worker.process.stdout, writeOut)
       worker.on('message', (message) => {
         const parsed = fromWorkerSchema.parse(message)
         if (parsed.kind === 'refused') reject(new ConfigError(parsed.problems, parsed.hint))
@@ -95,12 +102,14 @@ export async function startProxyWorkers(
       { event: 'worker.ended', reason: how, duration_ms: clock() - startedAtMs },
       `worker ${number} ended; another takes its place in ${pauseMs} ms`,
     )
-    setTimeout(() => {
-      if (!isServing) return
-      startWorker(number, failed).catch((error: unknown) =>
-        log.error({ event: 'worker.failed', err: error }, `worker ${number} did not start`),
-      )
-    }, pauseMs)
+    setTimeout(() => startAgain(number, failed), pauseMs)
+  }
+
+  function startAgain(number: number, failures: number): void {
+    if (!isServing) return
+    startWorker(number, failures).catch((error: unknown) =>
+      log.error({ event: 'worker.failed', err: error }, `worker ${number} did not start`),
+    )
   }
 
   function askForMetrics({ worker }: Place): Promise<WorkerMetrics> {
@@ -131,7 +140,7 @@ export async function startProxyWorkers(
   async function endAll(drainSeconds: number): Promise<void> {
     isServing = false
     await Promise.all([...places.values()].map((place) => end(place, drainSeconds)))
-    await lastWritten
+    await lastWritten.catch(() => undefined)
   }
 
   const numbers = Array.from({ length: config.proxy.workers }, (_, i) => i + 1)
@@ -142,6 +151,8 @@ export async function startProxyWorkers(
     throw failure.reason
   }
   isServing = true
+  // One may have served and ended while others were still starting.
+  for (const number of numbers) if (!places.has(number)) startAgain(number, 1)
 
   const own = createMetricsRegistry()
   own.setDefaultLabels({ worker: 'first' })
@@ -153,7 +164,6 @@ export async function startProxyWorkers(
       this.set(places.size)
     },
   })
-  const names = [...places.values()].flatMap(({ checks }) => Object.keys(checks ?? {}))
   const ops = await startOpsServer({
     name: 'proxy.opsListen',
     listen: parseListenAddress(config.proxy.opsListen),
@@ -164,10 +174,7 @@ export async function startProxyWorkers(
         return AggregatorRegistry.aggregate([await own.getMetricsAsJSON(), ...theirs]).metrics()
       },
     },
-    readiness: {
-      workers: () => checkWorkers([...places.values()], config.proxy.workers),
-      ...Object.fromEntries(names.map((name) => [name, () => worstOf(name, [...places.values()])])),
-    },
+    readiness: readinessOf(() => [...places.values()], config.proxy.workers),
     log,
   })
 
@@ -202,19 +209,4 @@ function shareOf(config: Config): Config {
       queue: { ...queue, maxWaiting: Math.ceil(queue.maxWaiting / workers) },
     },
   }
-}
-
-function checkWorkers(places: readonly Place[], wanted: number): CheckResult {
-  const serving = places.filter(({ checks }) => checks !== undefined).length
-  if (serving === wanted) return { status: 'ok' }
-  const detail = `${serving} of ${wanted} serve`
-  return { status: serving === 0 ? 'unavailable' : 'ok', detail }
-}
-
-/** As long as one of them cannot do its part, a part of the requests fails. */
-function worstOf(name: string, places: readonly Place[]): CheckResult {
-  const results = places.flatMap(({ checks }) => checks?.[name] ?? [])
-  const worst = results.find(({ status }) => status === 'unavailable') ?? results[0]
-  if (worst === undefined) return { status: 'unavailable', detail: 'no worker says' }
-  return { status: worst.status, ...(worst.detail !== undefined && { detail: worst.detail }) }
 }
