@@ -48,10 +48,14 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
   const unsettled: Settling[] = []
   const settling = new Set<Promise<void>>()
   let isDegraded = false
+  let isProbing = false
   let isClosed = false
 
   const renewing = setInterval(() => isDegraded || renewAll(), RENEW_INTERVAL_MS).unref()
-  const probing = setInterval(() => isDegraded && void probe(), probeIntervalMs).unref()
+  const probing = setInterval(
+    () => isDegraded && !isProbing && void probe(),
+    probeIntervalMs,
+  ).unref()
 
   function renewAll(): void {
     for (const [lease, { of }] of running) {
@@ -67,17 +71,22 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
   }
 
   async function probe(): Promise<void> {
+    isProbing = true
     try {
       await shared.read({ tenant: '', accounts: [] })
-      while (unsettled[0] !== undefined) {
-        const { of, lease, how } = unsettled[0]
-        await shared.leave(of, lease, how)
-        unsettled.shift()
+      // Each is tried once more, so that none that cannot be settled keeps the others waiting for ever.
+      for (let next = unsettled.shift(); next !== undefined; next = unsettled.shift()) {
+        await shared.leave(next.of, next.lease, next.how)
       }
+      if (!isClosed) share()
     } catch {
-      return
+      // Still away: the next probe asks again.
+    } finally {
+      isProbing = false
     }
-    if (!isDegraded || isClosed) return
+  }
+
+  function share(): void {
     isDegraded = false
     log.info({ event: 'limits.shared' }, 'limits are counted with the other proxies again')
     renewAll()

@@ -106,10 +106,8 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
       sweep(nowMs)
       count(accounts, lease, nowMs)
       for (const [i, account] of accounts.entries()) {
-        const { dayRequests = 0, dayTokens = 0 } = balances[i] ?? {}
-        const tally = tallyOf(account, nowMs)
-        tally.requests = Math.max(tally.requests, dayRequests)
-        tally.tokens = Math.max(tally.tokens, dayTokens)
+        const known = balances[i]
+        if (known !== undefined) takeOver(tallyOf(account, nowMs), known)
       }
     },
     leave({ accounts }, lease, { tokens, wasServed, enteredAtMs }) {
@@ -159,6 +157,15 @@ function bringUpToDate(tally: Tally, nowMs: number): void {
   const day = dayOf(nowMs)
   if (day === tally.day || day === tally.day - 1) return
   Object.assign(tally, { day, requests: 0, tokens: 0, settled: 0 } satisfies DayTally)
+}
+
+/** The larger day counts, and with its tokens what one request takes there in the mean. */
+function takeOver(tally: Tally, known: Balance): void {
+  tally.requests = Math.max(tally.requests, known.dayRequests)
+  if (known.dayTokens <= tally.tokens) return
+  tally.tokens = known.dayTokens
+  if (known.reservedTokens === 0) return
+  tally.settled = Math.ceil((known.dayTokens * known.running) / known.reservedTokens)
 }
 
 function balanceOf({ quota }: Account, tally: Tally, nowMs: number): Balance {

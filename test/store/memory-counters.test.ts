@@ -35,10 +35,11 @@ describe('counters in memory', () => {
   test('take over what others have counted of a day, and never less than their own', () => {
     const of = freshAccounts({ rpm: 3, concurrency: 2, daily_requests: 9, daily_tokens: 100 })
     const own = createMemoryCounters(() => time.now)
-    const known = { atMs: time.now, balances: [{ ...NOTHING, dayRequests: 8, dayTokens: 50 }] }
+    const there = { ...NOTHING, dayRequests: 8, dayTokens: 50, running: 3, reservedTokens: 30 }
+    const known = { atMs: time.now, balances: [there] }
     own.adopt(of, 'one', known)
     expect(own.read(of).balances).toMatchObject([
-      { minuteRequests: 1, running: 1, dayRequests: 8, dayTokens: 50 },
+      { minuteRequests: 1, running: 1, dayRequests: 8, dayTokens: 50, reservedTokens: 10 },
     ])
     own.adopt(of, 'two', { ...known, balances: [NOTHING] })
     expect(own.enter(of, 'three').isLetIn).toBe(false)
