@@ -39,8 +39,8 @@ const MAX_UNSETTLED = 10_000
 type Settling = { of: Accounts; lease: string; how: Leaving }
 
 /**
- * Counts with all other proxies and, while that cannot be done, by `onFailure`. Only requests that are under way when the
- * shared counters go away have waited for them; the others do not, until a question in the background is answered.
+ * Counts with all other proxies and, while that cannot be done, by `onFailure`. Only requests that come before it is known that
+ * the shared counters are away have waited for them; the others do not, until a question in the background is answered.
  */
 export function createSharedCounters(options: SharedCountersOptions): SharedCounters {
   const { shared, local, onFailure, log, probeIntervalMs = PROBE_INTERVAL_MS } = options
