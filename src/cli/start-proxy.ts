@@ -15,6 +15,7 @@ import { onRevokedKey } from '../revocations/revoked-keys.ts'
 import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
+import { createYoungCollection } from './garbage.ts'
 import { modelServersOf } from './model-servers.ts'
 import { openAudit } from './open-audit.ts'
 import { blockListOf, listenerOf, prepareCertificate } from './listener.ts'
@@ -123,6 +124,7 @@ export async function openProxy(
     limits,
     upstreams,
     forwardAuth: proxy.forwardAuth,
+    collectYoungGarbage: createYoungCollection(),
     cors: proxy.cors.origins.length > 0 ? createCors(proxy.cors.origins) : undefined,
     admission,
     metrics,

@@ -23,6 +23,7 @@ import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, pathOf, type Route, type RouteTable } from './routes.ts'
+import { createSpentChunks } from './spent-chunks.ts'
 import type { Slot, Upstreams } from './upstreams.ts'
 import { USAGE_ROUTE } from './usage-document.ts'
 import { upstreamHeaders } from './upstream-headers.ts'
@@ -51,6 +52,8 @@ export type ProxyOptions = Routing & {
   forwardAuth: boolean
   /** Undefined where no browser app may read answers. */
   cors: Cors | undefined
+  /** Frees the memory of what has just been passed on. */
+  collectYoungGarbage: () => void
   metrics: ProxyMetrics
   audit: Pick<AuditTrail, 'record' | 'requireRecordable'>
   log: Log
@@ -60,20 +63,24 @@ type ProxyContext = ProxyOptions & {
   table: RouteTable
   ownDocument: string
   running: RunningCalls
+  onSpent: (bytes: number) => void
 }
 
 export type Proxy = { handle: RequestListener; setRouting: (routing: Routing) => void }
 
 /** Verifies, then forwards: every request is answered, logged and counted exactly once, whatever happens to it. */
 export function createProxy(options: ProxyOptions): Proxy {
-  const running = createRunningCalls(options.revocations)
-  let proxy: ProxyContext = { ...options, ...tablesOf(options), running }
+  const kept = {
+    running: createRunningCalls(options.revocations),
+    onSpent: createSpentChunks(options.collectYoungGarbage),
+  }
+  let proxy: ProxyContext = { ...options, ...tablesOf(options), ...kept }
   const handle: RequestListener = (req, res) => answer(proxy, req, res)
   return {
     handle,
     setRouting(routing) {
       const changed = { ...options, ...routing }
-      proxy = { ...changed, ...tablesOf(changed), running }
+      proxy = { ...changed, ...tablesOf(changed), ...kept }
     },
   }
 }
@@ -207,6 +214,7 @@ async function sendToModel(
     idleMs,
     bytes: call.bytes,
     onChunk: meter.onRequestChunk,
+    onSpent: proxy.onSpent,
     signal: call.abort.signal,
   })
   const { method = '', url: target = '' } = req

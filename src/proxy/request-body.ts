@@ -16,6 +16,8 @@ export type BodyLimits = {
   bytes: { in: number }
   /** Is shown the body as it passes. */
   onChunk: (chunk: Buffer) => void
+  /** Is told how much of a large one has passed. */
+  onSpent: (bytes: number) => void
   /** Ends the wait for a small one. */
   signal: AbortSignal
 }
@@ -74,7 +76,7 @@ function collect(
 
 /** A stream of its own: undici destroys what it is given, and the request's connection may still be needed. */
 function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
-  const { maxBytes, idleMs, bytes, onChunk } = limits
+  const { maxBytes, idleMs, bytes, onChunk, onSpent } = limits
   let idle: NodeJS.Timeout | undefined
   const body = new Readable({
     read() {
@@ -99,6 +101,7 @@ function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
     onChunk(chunk)
     if (bytes.in > maxBytes) body.destroy(tooLarge(maxBytes))
     else if (!body.push(chunk)) req.pause()
+    onSpent(chunk.length)
   }
   const onEnd = () => body.push(null)
   const onError = () => body.destroy(new ClientGone())

@@ -28,6 +28,7 @@ const read = (req: IncomingMessage) =>
       idleMs: 60_000,
       bytes: { in: 0 },
       onChunk: () => {},
+      onSpent: () => {},
       signal: new AbortController().signal,
     }),
   )
