@@ -44,11 +44,14 @@ type Waiter = { admit: (upstream: Upstream) => void; refuse: (reason: unknown) =
 /** Over so many of the last calls the time in a slot is averaged. */
 const AVERAGED_CALLS = 64
 
+/** A tenant may take so many places for each that remains free; a client alone then gets half of all. */
+const PLACES_PER_FREE_ONE = 2
+
 /**
  * Lets callers to the model servers as slots become free there, fairly between tenants by the weight in their tokens.
  * Nobody waits in vain where that can be known: not longer than `maxWaitSeconds` or its token lives, and not at all when
- * what waits before it takes longer than that. A client may take as many places as remain free to others, so however
- * many wait for one, the next finds room.
+ * what waits before it takes longer than that. A tenant may take two places for each that remains free, and a client as
+ * many as remain to its tenant: however many wait for one, with whatever clients, the next finds room.
  */
 export function createAdmission(options: AdmissionOptions): Admission {
   const { upstreams, maxWaiting, clockSkewSeconds, clock, observeWait } = options
@@ -87,8 +90,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
   }
 
   function requirePlace(party: Party, tokenLivesMs: number): void {
-    const own = queue.sizeOf(party)
-    if (own >= maxWaiting - queue.size()) throw refusal(party, 'queue_full')
+    const leftToTenant =
+      PLACES_PER_FREE_ONE * (maxWaiting - queue.size()) - queue.sizeOfTenant(party)
+    if (queue.sizeOf(party) >= leftToTenant) throw refusal(party, 'queue_full')
     const patienceMs = Math.min(maxWaitMs, tokenLivesMs)
     // The exact count takes longer, and is needed only when it could make the difference.
     if (msToServe(queue.size() + 1) <= patienceMs) return

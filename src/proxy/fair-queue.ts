@@ -40,6 +40,7 @@ export type FairQueue<T> = {
   size: () => number
   /** How many entries of this client wait. */
   sizeOf: (party: Party) => number
+  sizeOfTenant: (party: Party) => number
   /** How many would be served before one that came now. Takes as long as there are tenants waiting. */
   countAhead: (party: Party) => number
 }
@@ -143,6 +144,7 @@ export function createFairQueue<T>(): FairQueue<T> {
     },
     size: () => size,
     sizeOf: ({ tenantId, clientId }) => tenants.get(tenantId)?.turns.sizeOf(clientId) ?? 0,
+    sizeOfTenant: ({ tenantId }) => tenants.get(tenantId)?.turns.size() ?? 0,
     countAhead({ tenantId, clientId, weight: asked }) {
       const own = tenants.get(tenantId)?.turns.countAhead(clientId) ?? 0
       const turns = (own + 1) / weightWithin(asked)

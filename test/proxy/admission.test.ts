@@ -148,6 +148,19 @@ describe('the places', () => {
     expect(model.admission.waiting()).toBe(8)
   })
 
+  test('are free to a tenant however many clients of another take them', () => {
+    const model = simulateModel({ slots: 1, maxWaiting: 900 })
+    model.call(callerToken('a'), 1000)
+    for (let n = 0; n < 1000; n++) {
+      for (let again = 0; again < 2; again++) {
+        model.call(callerToken('flood', { clientId: `client ${n}` }), 1000)
+      }
+    }
+    expect(model.admission.waiting()).toBe(600)
+    const others = Array.from({ length: 300 }, () => model.call(callerToken('b'), 1000))
+    expect(others.filter(({ outcome }) => outcome === undefined)).toHaveLength(150)
+  })
+
   test('are free to a client whose tenant has many waiting already', () => {
     const model = simulateModel({ slots: 1, maxWaiting: 8 })
     model.call(callerToken('a'), 1000)
