@@ -171,6 +171,7 @@ export async function openProxy(
       clearInterval(refresh)
       reports.stop()
       await server.drain(drainSeconds)
+      await verifying.settled()
       await closeLimits()
       await upstreams.close()
       await audit.close()

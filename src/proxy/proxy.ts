@@ -66,7 +66,12 @@ type ProxyContext = ProxyOptions & {
   onSpent: (bytes: number) => void
 }
 
-export type Proxy = { handle: RequestListener; setRouting: (routing: Routing) => void }
+export type Proxy = {
+  handle: RequestListener
+  setRouting: (routing: Routing) => void
+  /** Resolves when no call is running: also none of those whose connection has been cut. */
+  settled: () => Promise<void>
+}
 
 /** Verifies, then forwards: every request is answered, logged and counted exactly once, whatever happens to it. */
 export function createProxy(options: ProxyOptions): Proxy {
@@ -82,6 +87,7 @@ export function createProxy(options: ProxyOptions): Proxy {
       const changed = { ...options, ...routing }
       proxy = { ...changed, ...tablesOf(changed), ...kept }
     },
+    settled: kept.running.over,
   }
 }
 
@@ -106,13 +112,14 @@ function tablesOf(options: ProxyOptions) {
 
 function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): void {
   const call = openCall(req, res)
+  proxy.running.add(call)
   res.once('close', () => recordCall(call, proxy))
   answerCall(proxy, call)
     .catch((error: unknown) => refuse(proxy, call, error))
     .finally(() => {
-      proxy.running.remove(call)
       call.counted?.settle(call.usage, call.slot !== undefined)
       discardRest(call)
+      proxy.running.remove(call)
     })
 }
 
@@ -157,7 +164,6 @@ async function letIn(
   const uri = `${proxy.url}${pathOf(target)}`
   call.caller = await authenticate(proxy, call, { headers, method, uri })
   proxy.revocations.requireNotRevoked(call.caller.token)
-  proxy.running.add(call)
   authorize(call.caller.token, route.scopes)
 }
 

@@ -86,4 +86,36 @@ describe.skipIf(!hasRedisServer)('two proxies on one Redis', () => {
     })
     expect([(await call(1, token)).status, (await call(0, token)).status]).toEqual([200, 429])
   })
+
+  test('settle what a proxy cuts when it shuts down', async () => {
+    const [draft] = await pairOf(dir, servers.url, [
+      `proxy.upstreams=${model.url}`,
+      'revocations.feed=off',
+    ])
+    const { issuer: itsIssuer, proxy: itsProxy } = pair[0] ?? draft
+    const config = { ...draft, issuer: itsIssuer, proxy: { ...draft.proxy, url: itsProxy.url } }
+    const third = await startProxy(config, { log: createLog('silent'), clock: systemClock })
+    model.answer((req, res) => {
+      req.resume()
+      res.setHeader('content-type', 'text/event-stream')
+      res.write('data: {"usage":{"prompt_tokens":90,"completion_tokens":10}}\n\n')
+    })
+    const limits = { client: { daily_tokens: 1_000_000, concurrency: 4 } }
+    const authorization = `Bearer ${await issuer.sign({ limits, client_id: 'cut' })}`
+    for (let i = 0; i < 3; i += 1) {
+      const answer = await fetch(`http://${draft.proxy.listen}/v1/chat/completions`, {
+        method: 'POST',
+        body: '{}',
+        headers: { authorization },
+      })
+      await answer.body?.getReader().read()
+    }
+    await third.close(0)
+    const usage = await fetch(`http://${pair[1]?.proxy.listen}/_gatehouse/usage`, {
+      headers: { authorization },
+    })
+    expect(await usage.json()).toMatchObject({
+      limits: { client: { concurrency: { remaining: 4 }, daily_tokens: { remaining: 999_700 } } },
+    })
+  })
 })
