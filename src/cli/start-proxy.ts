@@ -136,6 +136,7 @@ export async function openProxy(
     handle: verifying.handle,
     log,
     sendsContinue: 'handler',
+    idleTimeoutSeconds: proxy.idleTimeoutSeconds,
     ...listenerOf(config, 'proxy'),
   })
   const reports = reportAsVerifier(

@@ -71,6 +71,11 @@ export function createConnectionGuard({ name, maxHeaderBytes, log }: ConnectionG
     },
 
     watch(server: Server): void {
+      // No byte in or out for so long: fine while the answer is being made, but not when it is there to be taken.
+      server.on('timeout', (socket: Socket) => {
+        const res = latest.get(socket)?.res
+        if (res === undefined || res.writableEnded) socket.destroy()
+      })
       server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
         if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
         else refuse(socket, brokenRequest(error.code, maxHeaderBytes))

@@ -33,6 +33,8 @@ export type HttpServerOptions = {
   /** How long the headers, and then the whole request, may take to arrive. */
   headersTimeoutSeconds?: number
   requestTimeoutSeconds?: number
+  /** How long a client may leave a whole answer where it is. */
+  idleTimeoutSeconds?: number
 }
 
 export type HttpServer = {
@@ -47,6 +49,7 @@ export type HttpServer = {
 
 const HEADERS_TIMEOUT_SECONDS = 10
 const REQUEST_TIMEOUT_SECONDS = 300
+const IDLE_TIMEOUT_SECONDS = 120
 /** Longer than the idle time-outs of the usual load balancers (60 s), so that they close first. */
 const KEEP_ALIVE_TIMEOUT_SECONDS = 75
 const MAX_HEADER_BYTES = 16_384
@@ -104,6 +107,7 @@ function createListener(options: HttpServerOptions): Server {
         handle,
       )
     : createServer(http, handle)
+  server.setTimeout((options.idleTimeoutSeconds ?? IDLE_TIMEOUT_SECONDS) * 1000)
   if (options.sendsContinue === 'handler') {
     server.on('checkContinue', (req, res) => server.emit('request', req, res))
   }

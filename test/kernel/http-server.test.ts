@@ -420,6 +420,35 @@ describe('a tunnel', () => {
   )
 })
 
+describe('a client that takes nothing', () => {
+  test('of a whole answer is let go of, and so is one that asks nothing more', async () => {
+    const big = Buffer.alloc(8_000_000)
+    const finished: boolean[] = []
+    const server = await start({
+      idleTimeoutSeconds: 1,
+      handle: (_req, res) => {
+        res.once('close', () => finished.push(res.writableFinished))
+        res.end(big)
+      },
+    })
+    const { socket, send } = await open(server)
+    socket.pause()
+    send(GET)
+    await expect.poll(() => finished, { timeout: 10_000 }).toEqual([false])
+  })
+
+  test('while its answer is being made may wait for it', async () => {
+    const server = await start({
+      idleTimeoutSeconds: 1,
+      handle: (_req, res) => {
+        // For longer than it may be silent afterwards.
+        setTimeout(() => res.end('made'), 1500)
+      },
+    })
+    expect(await (await fetch(urlOf(server))).text()).toBe('made')
+  })
+})
+
 const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 
 describe.skipIf(!hasOpenssl)('a listener with a certificate', () => {
