@@ -44,8 +44,6 @@ export type AuditTrailOptions = {
 }
 
 const FLUSH_WITHIN_MS = 200
-/** So many are written at once: they are garbage while they are young, and no request waits for the rest to be hashed. */
-const FLUSH_FROM_RECORDS = 100
 const CHECKPOINT_EVERY_MS = 60_000
 /** A sink that does not answer for so long is taken for dead. */
 const DEAD_AFTER_MS = 5000
@@ -54,7 +52,7 @@ const MAX_WAITING = 50_000
 const MAX_BATCH = 5000
 
 /**
- * The trail of one writer: records are serialised at once and, every 200 ms or a hundred, chained and written together. A batch that
+ * The trail of one writer: records are serialised at once and, every 200 ms, chained and written together. A batch that
  * cannot be written is tried again until it can.
  */
 export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
@@ -88,8 +86,7 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
     if (drafts.length === 0) draftsSinceMs = monotonicMs()
     seq += 1
     drafts.push(formatDraft({ time: new Date(clock()).toISOString(), writer, seq }, facts))
-    if (drafts.length >= FLUSH_FROM_RECORDS && !hasFailed) void flush()
-    else timer ??= setTimeout(() => void flush(), FLUSH_WITHIN_MS)
+    timer ??= setTimeout(() => void flush(), FLUSH_WITHIN_MS)
   }
 
   function takeBatch(): void {

@@ -9,7 +9,6 @@ import { createProgress } from './progress.ts'
 import { reportBugs } from './report-bugs.ts'
 import { createReload } from './reload.ts'
 import { untilStopped } from './signals.ts'
-import { collectGarbageAlone } from './garbage.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
 
 type Starter = (loaded: LoadedConfig, surroundings: Surroundings) => Promise<Running>
@@ -101,7 +100,6 @@ async function serve(command: Command, start: Starter): Promise<void> {
   const log = createLog(loaded.config.log.level)
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
   reportBugs(log)
-  collectGarbageAlone()
   let reload = () => {}
   // Before anybody is told that it serves, and could stop it.
   const stopped = untilStopped(() => reload())
