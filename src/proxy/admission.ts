@@ -4,7 +4,7 @@ import { AppError } from '../kernel/errors.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import { createFairQueue, type Party } from './fair-queue.ts'
 import { ClientGone } from './client-gone.ts'
-import type { Upstream, Upstreams } from './upstreams.ts'
+import type { Slot, Upstreams } from './upstreams.ts'
 
 /** Who asks for a slot: of the call, what can end its wait, and where its length is noted. */
 export type Applicant = {
@@ -19,9 +19,9 @@ export type Admission = {
    * `temporarily_unavailable` and a `Retry-After` (reason `queue_full`, `queue_timeout`, `token_expires_in_queue`, or
    * `no_upstream`), with the signal's reason when the call is aborted, or with ClientGone.
    */
-  admit: (token: AccessToken, applicant: Applicant) => Upstream | Promise<Upstream>
+  admit: (token: AccessToken, applicant: Applicant) => Slot | Promise<Slot>
   /** Gives the slot back after so long, by which is judged how long others will have to wait. */
-  release: (upstream: Upstream, heldMs: number) => void
+  release: (slot: Slot, heldMs: number) => void
   waiting: () => number
 }
 
@@ -39,7 +39,7 @@ export type AdmissionOptions = {
   schedule?: (task: () => void, ms: number) => () => void
 }
 
-type Waiter = { admit: (upstream: Upstream) => void; refuse: (reason: unknown) => void }
+type Waiter = { admit: (slot: Slot) => void; refuse: (reason: unknown) => void }
 
 /** Over so many of the last calls the time in a slot is averaged. */
 const AVERAGED_CALLS = 64
@@ -64,15 +64,15 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
   function admitNext(): void {
     while (queue.size() > 0) {
-      let upstream: Upstream | undefined
+      let slot: Slot | undefined
       try {
-        upstream = upstreams.take()
+        slot = upstreams.take()
       } catch (error) {
         for (let each = queue.next(); each !== undefined; each = queue.next()) each.refuse(error)
         return
       }
-      if (upstream === undefined) return
-      queue.next()?.admit(upstream)
+      if (slot === undefined) return
+      queue.next()?.admit(slot)
     }
   }
 
@@ -102,7 +102,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
     throw refusal(party, tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_full')
   }
 
-  function waitForTurn(token: AccessToken, applicant: Applicant): Promise<Upstream> {
+  function waitForTurn(token: AccessToken, applicant: Applicant): Promise<Slot> {
     const tokenLivesMs = (token.expiresAt + clockSkewSeconds) * 1000 - clock()
     const { tenantId, clientId, limits } = token
     const party = { tenantId, clientId, weight: limits.weight ?? 1 }
@@ -132,9 +132,9 @@ export function createAdmission(options: AdmissionOptions): Admission {
         const reason = tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_timeout'
         reject(refusal(party, reason))
       }
-      const admit = (upstream: Upstream): void => {
+      const admit = (slot: Slot): void => {
         settle()
-        resolve(upstream)
+        resolve(slot)
       }
       const leaveQueue = queue.enqueue(party, { admit, refuse })
       const cancelDeadline = schedule(onDeadline, Math.min(maxWaitMs, tokenLivesMs))
@@ -146,15 +146,15 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
   return {
     admit(token, applicant) {
-      const upstream = queue.size() === 0 ? upstreams.take() : undefined
-      if (upstream === undefined) return waitForTurn(token, applicant)
+      const slot = queue.size() === 0 ? upstreams.take() : undefined
+      if (slot === undefined) return waitForTurn(token, applicant)
       observeWait(0)
-      return upstream
+      return slot
     },
-    release(upstream, held) {
+    release(slot, held) {
       averaged = Math.min(averaged + 1, AVERAGED_CALLS)
       heldMs += (held - heldMs) / averaged
-      upstreams.release(upstream)
+      upstreams.release(slot)
     },
     waiting: queue.size,
   }

@@ -45,7 +45,7 @@ export type ProxyOptions = Routing & {
   limits: Limits
   upstreams: Pick<
     Upstreams,
-    'takeForPublic' | 'releaseFromPublic' | 'answered' | 'progressed' | 'failed' | 'move'
+    'takeForPublic' | 'release' | 'answered' | 'progressed' | 'failed' | 'move'
   >
   admission: Admission
   /** Whether other proxies may ask about requests that they pass on themselves. */
@@ -141,13 +141,12 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   requireAcceptableLength(headers, route.maxBodyBytes)
   if (call.caller === undefined) return askModel(proxy, call, { headers, route })
   const admitted = proxy.admission.admit(call.caller.token, call)
-  const upstream = admitted instanceof Promise ? await admitted : admitted
+  const slot = (call.slot = admitted instanceof Promise ? await admitted : admitted)
   const admittedAtMs = performance.now()
-  const slot = (call.slot = { upstream, isPublic: false })
   try {
     await sendToModel(proxy, call, { headers, route, slot })
   } finally {
-    proxy.admission.release(slot.upstream, performance.now() - admittedAtMs)
+    proxy.admission.release(slot, performance.now() - admittedAtMs)
   }
 }
 
@@ -188,11 +187,11 @@ async function answerQuestion(
 
 /** Past the queue and its slots: a monitor learns how a busy model server is, and no stranger keeps a caller waiting. */
 async function askModel(proxy: ProxyContext, call: Call, matched: Matched): Promise<void> {
-  const slot = (call.slot = { upstream: proxy.upstreams.takeForPublic(), isPublic: true })
+  const slot = (call.slot = proxy.upstreams.takeForPublic())
   try {
     await sendToModel(proxy, call, { ...matched, slot })
   } finally {
-    proxy.upstreams.releaseFromPublic(slot.upstream)
+    proxy.upstreams.release(slot)
   }
 }
 

@@ -11,8 +11,6 @@ export type Health =
       detail: string
       /** From when on one request may try whether it is well again. */
       triableFromMs: number
-      /** That one is on its way. */
-      isOnTrial: boolean
     }
 
 /** `no_progress`: it takes requests and answers none, which its health endpoint need not notice. */
@@ -27,10 +25,8 @@ export type Observation =
   | { kind: 'stalled'; detail: string; deadlineMs: number; lastSignMs: number }
   | { kind: 'check_passed' }
   | { kind: 'check_failed'; detail: string }
-  /** A request goes there although it is ejected. */
-  | { kind: 'trial_begins' }
-  /** A request is over, one way or another. */
-  | { kind: 'released' }
+  /** The request that went there although it is ejected is over, and was not answered. */
+  | { kind: 'trial_ended' }
 
 export type Circumstances = {
   nowMs: number
@@ -40,7 +36,7 @@ export type Circumstances = {
   hasChecks: boolean
 }
 
-/** How soon after an ejection it is tried again. */
+/** How soon after an ejection, or a trial without an answer, it is tried again. */
 export const TRIAL_AFTER_MS = 1000
 
 export const USABLE: Health = { state: 'usable' }
@@ -61,18 +57,14 @@ export function nextHealth(health: Health, seen: Observation, now: Circumstances
       // A long answer beside others that come is its own affair.
       if (health.state === 'usable' && now.nowMs - seen.lastSignMs < seen.deadlineMs) return health
       return onFailure(health, 'no_progress', seen.detail, now)
-    case 'trial_begins':
-      return health.state === 'usable' ? health : { ...health, isOnTrial: true }
-    case 'released':
-      return health.state === 'usable' || !health.isOnTrial
-        ? health
-        : { ...health, isOnTrial: false }
+    case 'trial_ended':
+      return health.state === 'usable' ? health : { ...health, triableFromMs: triableAfter(now) }
   }
 }
 
-/** Whether one request may go to a model server that is ejected. */
+/** Whether a request may go to a model server that is ejected: one, if none does already. */
 export function isDueForTrial(health: Health, now: Circumstances): boolean {
-  return isTriable(health, now) && !health.isOnTrial && now.nowMs >= health.triableFromMs
+  return isTriable(health, now) && now.nowMs >= health.triableFromMs
 }
 
 /** What a check can clear is left to it: callers are not to meet the failure. */
@@ -98,12 +90,8 @@ function onFailure(
 const isReason = (health: Health, reason: EjectionReason): boolean =>
   health.state === 'ejected' && health.reason === reason
 
-function ejected(reason: EjectionReason, detail: string, { nowMs }: Circumstances): Health {
-  return {
-    state: 'ejected',
-    reason,
-    detail,
-    triableFromMs: nowMs + TRIAL_AFTER_MS,
-    isOnTrial: false,
-  }
+function ejected(reason: EjectionReason, detail: string, now: Circumstances): Health {
+  return { state: 'ejected', reason, detail, triableFromMs: triableAfter(now) }
 }
+
+const triableAfter = ({ nowMs }: Circumstances): number => nowMs + TRIAL_AFTER_MS

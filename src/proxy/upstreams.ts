@@ -22,6 +22,8 @@ export type Upstream = {
   /** The requests without a caller, which take no slots. */
   publicInFlight: number
   health: Health
+  /** The one that tries it while it is ejected. */
+  trial: Slot | undefined
   /** When the last byte of any answer to work came. */
   lastSignMs: number
 }
@@ -47,11 +49,10 @@ export type Upstreams = {
    * Takes a slot at the least loaded model server that may be used; undefined while each of those is full. Whoever takes
    * one gives it back with `release`. AppError `temporarily_unavailable`, reason `no_upstream`, when none may be used.
    */
-  take: () => Upstream | undefined
-  release: (upstream: Upstream) => void
-  /** As `take` and `release`, beside the slots; `temporarily_unavailable`, reason `public_full`, when too many did. */
-  takeForPublic: () => Upstream
-  releaseFromPublic: (upstream: Upstream) => void
+  take: () => Slot | undefined
+  /** As `take`, beside what others take; `temporarily_unavailable`, reason `public_full`, when too many did. */
+  takeForPublic: () => Slot
+  release: (slot: Slot) => void
   /** Changes the slot for one elsewhere, if there is a free one where nothing is doubtful; says whether it did. */
   move: (slot: Slot, except: ReadonlySet<Upstream>) => boolean
   /** An answer has begun to come from it. Only one to a request that gave it `work` says that it makes progress. */
@@ -89,6 +90,7 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     inFlight: 0,
     publicInFlight: 0,
     health: USABLE,
+    trial: undefined,
     lastSignMs: -Infinity,
   }))
   const listeners: (() => void)[] = []
@@ -108,7 +110,8 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     const before = upstream.health
     const after = nextHealth(before, seen, circumstancesOf(upstream))
     upstream.health = after
-    if (after.state === 'ejected' && 'detail' in seen) {
+    if (after.state === 'usable') upstream.trial = undefined
+    else if (after !== before) {
       checks[all.indexOf(upstream)]?.hurry()
       // Then `take` may give it to one request.
       setTimeout(tellListeners, TRIAL_AFTER_MS).unref()
@@ -149,17 +152,21 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     turn = (all.indexOf(upstream) + 1) % all.length
   }
 
-  function vacate(upstream: Upstream, isPublic: boolean): void {
+  function vacate(slot: Slot): void {
+    const { upstream, isPublic } = slot
     if (isPublic) upstream.publicInFlight -= 1
     else upstream.inFlight -= 1
-    if (!isUsable(upstream)) report(upstream, { kind: 'released' })
+    if (upstream.trial === slot) {
+      upstream.trial = undefined
+      report(upstream, { kind: 'trial_ended' })
+    }
     tellListeners()
   }
 
   function dueForTrial(): Upstream | undefined {
     return all.find(
       (upstream) =>
-        !isUsable(upstream) &&
+        upstream.trial === undefined &&
         hasRoom(upstream, false) &&
         isDueForTrial(upstream.health, circumstancesOf(upstream)),
     )
@@ -173,23 +180,23 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
       if (chosen === undefined) throw noUpstream()
       if (!hasRoom(chosen, false)) return undefined
       occupy(chosen, false)
-      if (trial !== undefined) report(trial, { kind: 'trial_begins' })
-      return chosen
+      const slot = { upstream: chosen, isPublic: false }
+      if (trial !== undefined) trial.trial = slot
+      return slot
     },
-    release: (upstream) => vacate(upstream, false),
+    release: vacate,
     takeForPublic() {
       const least = leastLoaded()
       if (least === undefined) throw noUpstream()
       if (!hasRoom(least, true)) throw publicFull()
       occupy(least, true)
-      return least
+      return { upstream: least, isPublic: true }
     },
-    releaseFromPublic: (upstream) => vacate(upstream, true),
     move(slot, except) {
       const other = leastLoaded(except)
       if (other === undefined || !hasRoom(other, slot.isPublic)) return false
       occupy(other, slot.isPublic)
-      vacate(slot.upstream, slot.isPublic)
+      vacate(slot)
       slot.upstream = other
       return true
     },

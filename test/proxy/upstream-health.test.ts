@@ -59,22 +59,20 @@ describe('a model server is ejected', () => {
 describe('a trial', () => {
   const noChecks = (nowMs: number) => at(nowMs, { hasChecks: false })
 
-  test('is one request a second after the ejection, and its answer ends it', () => {
-    let health = nextHealth(USABLE, UNREACHABLE, noChecks(0))
+  test('is made a second after the ejection, and its answer ends it', () => {
+    const health = nextHealth(USABLE, UNREACHABLE, noChecks(0))
     expect(isDueForTrial(health, noChecks(TRIAL_AFTER_MS - 1))).toBe(false)
     expect(isDueForTrial(health, noChecks(TRIAL_AFTER_MS))).toBe(true)
-    health = nextHealth(health, { kind: 'trial_begins' }, noChecks(TRIAL_AFTER_MS))
-    expect(isDueForTrial(health, noChecks(TRIAL_AFTER_MS + 1))).toBe(false)
     expect(nextHealth(health, ANSWERED, noChecks(TRIAL_AFTER_MS + 1))).toBe(USABLE)
   })
 
-  test('that fails is followed by another after a second; one without a verdict at once', () => {
+  test('is followed by another after a second, unless it was answered', () => {
     const health = nextHealth(USABLE, UNREACHABLE, noChecks(0))
-    const tried = nextHealth(health, { kind: 'trial_begins' }, noChecks(1000))
-    const failed = nextHealth(tried, UNREACHABLE, noChecks(1500))
-    expect([2499, 2500].map((ms) => isDueForTrial(failed, noChecks(ms)))).toEqual([false, true])
-    const left = nextHealth(tried, { kind: 'released' }, noChecks(1500))
-    expect(isDueForTrial(left, noChecks(1500))).toBe(true)
+    for (const seen of [UNREACHABLE, { kind: 'trial_ended' }] as const) {
+      const failed = nextHealth(health, seen, noChecks(1500))
+      expect([2499, 2500].map((ms) => isDueForTrial(failed, noChecks(ms)))).toEqual([false, true])
+    }
+    expect(nextHealth(USABLE, { kind: 'trial_ended' }, noChecks(1500))).toBe(USABLE)
   })
 
   test('is not made where a check can tell', () => {
@@ -89,8 +87,7 @@ describe('always', () => {
       ANSWERED,
       { kind: 'answered', isWork: false },
       { kind: 'check_passed' },
-      { kind: 'trial_begins' },
-      { kind: 'released' },
+      { kind: 'trial_ended' },
       CHECK_FAILED,
       UNREACHABLE,
     ),
@@ -143,7 +140,6 @@ describe('always', () => {
         }
         const later = at(nowMs + TRIAL_AFTER_MS, { hasChecks })
         if (hasChecks) health = nextHealth(health, { kind: 'check_passed' }, later)
-        health = nextHealth(health, { kind: 'released' }, later)
         expect(!isEjected(health) || isDueForTrial(health, later)).toBe(true)
         health = nextHealth(health, ANSWERED, later)
         expect(health).toBe(USABLE)

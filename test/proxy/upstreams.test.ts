@@ -1,20 +1,23 @@
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createLog } from '../../src/kernel/log.ts'
-import { createUpstreams, type Upstream, type Upstreams } from '../../src/proxy/upstreams.ts'
+import { TRIAL_AFTER_MS } from '../../src/proxy/upstream-health.ts'
+import { createUpstreams, type Slot, type Upstreams } from '../../src/proxy/upstreams.ts'
 
+const log = createLog('silent')
 const open: Upstreams[] = []
 afterEach(async () => {
   await Promise.all(open.splice(0).map((upstreams) => upstreams.close()))
 })
 
-function upstreamsOf(count: number, maxInFlightPerUpstream: number): Upstreams {
+function upstreamsOf(count: number, maxInFlightPerUpstream: number, now?: () => number): Upstreams {
   const upstreams = createUpstreams({
     servers: Array.from({ length: count }, (_, i) => ({ url: `http://127.0.0.1:${i + 1}` })),
     maxInFlightPerUpstream,
     connectTimeoutSeconds: 2,
     healthCheck: { path: '/health', intervalSeconds: 0 },
-    log: createLog('silent'),
+    log,
+    ...(now === undefined ? {} : { now }),
   })
   open.push(upstreams)
   return upstreams
@@ -29,7 +32,7 @@ describe('slots', () => {
         fc.array(fc.nat({ max: 99 }), { maxLength: 60 }),
         (count, max, steps) => {
           const upstreams = upstreamsOf(count, max)
-          const held: Upstream[] = []
+          const held: Slot[] = []
           const loads = () => upstreams.all.map(({ inFlight }) => inFlight)
           for (const step of steps) {
             const before = loads()
@@ -40,7 +43,9 @@ describe('slots', () => {
 
             const isRightlyFull = before.every((load) => load === max)
             expect(step >= 60 || (taken === undefined) === isRightlyFull).toBe(true)
-            expect(taken === undefined || taken.inFlight - 1 === Math.min(...before)).toBe(true)
+            expect(taken === undefined || taken.upstream.inFlight - 1 === Math.min(...before)).toBe(
+              true,
+            )
             expect(loads().reduce((sum, load) => sum + load, 0)).toBe(held.length)
             expect(Math.max(...loads())).toBeLessThanOrEqual(max)
           }
@@ -55,7 +60,7 @@ describe('slots', () => {
     const urls = Array.from({ length: 6 }, () => {
       const taken = upstreams.take()
       if (taken !== undefined) upstreams.release(taken)
-      return taken?.url
+      return taken?.upstream.url
     })
     expect(new Set(urls.slice(0, 3)).size).toBe(3)
     expect(urls.slice(3)).toEqual(urls.slice(0, 3))
@@ -63,9 +68,9 @@ describe('slots', () => {
 
   test.each([true, false])('move to where nobody has tried yet (public: %s)', (isPublic) => {
     const upstreams = upstreamsOf(2, 1)
-    const upstream = isPublic ? upstreams.takeForPublic() : upstreams.take()
-    if (upstream === undefined) throw new Error('full')
-    const slot = { upstream, isPublic }
+    const slot = isPublic ? upstreams.takeForPublic() : upstreams.take()
+    if (slot === undefined) throw new Error('full')
+    const { upstream } = slot
     const loads = () => upstreams.all.map((one) => one.inFlight + one.publicInFlight)
     expect(upstreams.move(slot, new Set([upstream]))).toBe(true)
     expect(slot.upstream).not.toBe(upstream)
@@ -75,11 +80,11 @@ describe('slots', () => {
 
   test('do not move to where none is free', () => {
     const upstreams = upstreamsOf(2, 1)
-    const [upstream, other] = [upstreams.take(), upstreams.take()]
-    if (upstream === undefined || other === undefined) throw new Error('full')
-    const slot = { upstream, isPublic: false }
+    const [slot, other] = [upstreams.take(), upstreams.take()]
+    if (slot === undefined || other === undefined) throw new Error('full')
+    const { upstream } = slot
     expect(upstreams.move(slot, new Set([upstream]))).toBe(false)
-    expect([slot.upstream, upstream.inFlight, other.inFlight]).toEqual([upstream, 1, 1])
+    expect([slot.upstream, upstream.inFlight, other.upstream.inFlight]).toEqual([upstream, 1, 1])
   })
 
   test('that are given back are told to those who wait', () => {
@@ -91,6 +96,75 @@ describe('slots', () => {
     })
     expect([upstreams.take(), told]).toEqual([undefined, 0])
     if (taken !== undefined) upstreams.release(taken)
-    expect([told, upstreams.take()?.url]).toEqual([1, taken?.url])
+    expect([told, upstreams.take()?.upstream]).toEqual([1, taken?.upstream])
+  })
+})
+
+describe('a model server that is ejected', () => {
+  const RESET = { kind: 'broken_off', code: 'ECONNRESET', deadlineMs: 1 } as const
+  const STALLED = { kind: 'stalled', code: 'UND_ERR_HEADERS_TIMEOUT', deadlineMs: 1 } as const
+
+  /** The first of two is ejected; both have requests from before that. */
+  function ejectFirst(heldAtEach: number) {
+    const time = { now: 0 }
+    const upstreams = upstreamsOf(2, 64, () => time.now)
+    const held = Array.from({ length: 2 * heldAtEach }, () => upstreams.take())
+    const [ill] = upstreams.all
+    if (ill === undefined) throw new Error('none')
+    upstreams.failed(ill, STALLED)
+    time.now = TRIAL_AFTER_MS
+    return { upstreams, ill, time, held: held.filter((slot) => slot !== undefined) }
+  }
+
+  test('and resets what tries it gets one request a second', () => {
+    const { upstreams, ill, time } = ejectFirst(0)
+    const tried: number[] = []
+    for (time.now = 0; time.now < 5500; time.now += 100) {
+      const slot = upstreams.take()
+      if (slot === undefined) throw new Error('full')
+      if (slot.upstream === ill) {
+        tried.push(time.now)
+        upstreams.failed(ill, RESET)
+      }
+      upstreams.release(slot)
+    }
+    expect(tried).toEqual([1000, 2000, 3000, 4000, 5000])
+  })
+
+  test('is tried by one at a time, whatever becomes of those from before', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 3 }), { maxLength: 40 }), (steps) => {
+        const { upstreams, ill, time, held } = ejectFirst(5)
+        const trials = new Set<Slot>()
+        for (const step of steps) {
+          time.now += 700
+          if (step === 0) upstreams.failed(ill, STALLED)
+          if (step === 1) {
+            const [old] = held.splice(0, 1)
+            if (old !== undefined) upstreams.release(old)
+          }
+          if (step === 2) {
+            for (const trial of trials) upstreams.release(trial)
+            trials.clear()
+          }
+          const taken = upstreams.take()
+          if (taken?.upstream === ill) trials.add(taken)
+          expect(trials.size).toBeLessThanOrEqual(1)
+        }
+      }),
+    )
+  })
+
+  test('and ejected again is not tried twice because an old trial ends', () => {
+    const { upstreams, ill, time } = ejectFirst(0)
+    const old = upstreams.take()
+    upstreams.answered(ill, true)
+    time.now += 5000
+    upstreams.failed(ill, STALLED)
+    time.now += TRIAL_AFTER_MS
+    expect(upstreams.take()?.upstream).toBe(ill)
+    if (old !== undefined) upstreams.release(old)
+    time.now += 60_000
+    expect(upstreams.take()?.upstream).not.toBe(ill)
   })
 })

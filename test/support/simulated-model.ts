@@ -3,7 +3,7 @@ import { Pool } from 'undici'
 import { createAdmission, type Admission, type Applicant } from '../../src/proxy/admission.ts'
 import { AppError } from '../../src/kernel/errors.ts'
 import { USABLE } from '../../src/proxy/upstream-health.ts'
-import type { Upstream } from '../../src/proxy/upstreams.ts'
+import type { Slot, Upstream } from '../../src/proxy/upstreams.ts'
 import type { AccessToken } from '../../src/tokens/access-token.ts'
 
 export type SimulatedModel = {
@@ -41,6 +41,7 @@ export function simulateModel(options: {
     inFlight: 0,
     publicInFlight: 0,
     health: USABLE,
+    trial: undefined,
     lastSignMs: -Infinity,
   }
   const agenda = createAgenda()
@@ -53,7 +54,7 @@ export function simulateModel(options: {
         if (!isUsable) throw new AppError('temporarily_unavailable', '', { reason: 'no_upstream' })
         if (upstream.inFlight === slots) return undefined
         upstream.inFlight += 1
-        return upstream
+        return { upstream, isPublic: false }
       },
       release() {
         upstream.inFlight -= 1
@@ -86,7 +87,7 @@ export function simulateModel(options: {
       const res = Object.assign(new EventEmitter(), { closed: false })
       const abort = new AbortController()
       const call: SimulatedCall = { res, abort, queuedMs: 0, outcome: undefined }
-      const serve = (taken: Upstream) => {
+      const serve = (taken: Slot) => {
         call.outcome = 'admitted'
         agenda.at(agenda.now() + serviceMs, () => {
           call.outcome = 'served'
