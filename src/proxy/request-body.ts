@@ -52,6 +52,7 @@ function collect(
   return new Promise((resolve, reject) => {
     // Its events have been: while the caller was being checked, say.
     if (req.destroyed) return reject(new ClientGone())
+    signal.throwIfAborted()
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
       idle?.refresh()

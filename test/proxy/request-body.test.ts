@@ -21,7 +21,7 @@ async function send(body: string, length: number) {
   return { socket, req }
 }
 
-const read = (req: IncomingMessage) =>
+const read = (req: IncomingMessage, signal = new AbortController().signal) =>
   Promise.resolve(
     readRequestBody(req, readRequestHeaders(req.rawHeaders), {
       maxBytes: 1000,
@@ -29,7 +29,7 @@ const read = (req: IncomingMessage) =>
       bytes: { in: 0 },
       onChunk: () => {},
       onSpent: () => {},
-      signal: new AbortController().signal,
+      signal,
     }),
   )
 
@@ -55,5 +55,11 @@ describe('a small body', () => {
     const reading = read(req)
     socket.destroy()
     await expect(reading).rejects.toThrow(ClientGone)
+  })
+
+  test('is not waited for once the call has been ended', async () => {
+    const { req, socket } = await send('he', 5)
+    await expect(read(req, AbortSignal.abort(new Error('revoked')))).rejects.toThrow('revoked')
+    socket.destroy()
   })
 })
