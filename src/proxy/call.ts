@@ -6,6 +6,7 @@ import type { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import type { Caller } from './authenticate.ts'
+import type { Progress } from './forward.ts'
 import type { Counted } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { Slot } from './upstreams.ts'
@@ -30,6 +31,7 @@ export type Call = {
   readonly abort: AbortController
   /** Where it was sent. */
   slot: Slot | undefined
+  readonly progress: Progress
   /** Of the bodies, as far as they have come. */
   readonly bytes: { in: number; out: number }
   /** How long it waited for its turn. */
@@ -55,6 +57,7 @@ export function openCall(req: IncomingMessage, res: ServerResponse): Call {
     counted: undefined,
     abort: new AbortController(),
     slot: undefined,
+    progress: { stage: 'unsent' },
     bytes: { in: 0, out: 0 },
     queuedMs: 0,
     usage: undefined,

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { AppError } from '../kernel/errors.ts'
 import { addTrailers, contentLengthOf, responseHeaders } from './answer-headers.ts'
@@ -25,11 +26,15 @@ export type AnswerObserver = {
   onChunk: (chunk: Buffer) => void
 }
 
+/** Whether a model server has had the request, as a whole unless it answers before; and the client, all of the answer. */
+export type Progress = { stage: 'unsent' | 'sent' | 'answered' }
+
 export type Exchange = {
   res: ServerResponse
   requestId: string
   /** Where what was passed on of the answer is counted. */
   bytes: { out: number }
+  progress: Progress
   /** How long the model server may take to begin, and either side to go on. */
   firstByteMs: number
   idleMs: number
@@ -77,10 +82,12 @@ const isQuestion = (method: string): boolean => method === 'GET' || method === '
 
 /** Fails with what is not the model server's doing; how that failed is what it resolves with. */
 async function attempt(
-  { res, requestId, bytes, firstByteMs, idleMs, signal, upstreams, observer }: Exchange,
+  exchange: Exchange,
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
 ): Promise<UpstreamFailure | undefined> {
+  const { res, requestId, bytes, progress, firstByteMs, idleMs } = exchange
+  const { signal, upstreams, observer } = exchange
   if (res.closed) throw new ClientGone()
   signal.throwIfAborted()
   const { authorization } = upstream
@@ -101,25 +108,32 @@ async function attempt(
       controller?.abort(reason)
       reject(reason)
     }
+    const opened = typeof body === 'function' ? body() : body
+    const markSent = () => {
+      progress.stage = 'sent'
+    }
+    if (opened instanceof Readable) opened.once('end', markSent)
     upstream.pool.dispatch(
       {
         method,
         path: target,
         headers:
           authorization === undefined ? headers : [...headers, 'authorization', authorization],
-        body: typeof body === 'function' ? body() : body,
+        body: opened,
         headersTimeout: firstByteMs,
         bodyTimeout: idleMs,
       },
       {
         onRequestStart(started) {
           controller = started
+          if (!(opened instanceof Readable)) markSent()
           if (isGone) started.abort(new ClientGone())
           else if (signal.aborted) started.abort(signal.reason)
         },
         onResponseStart(_controller, status, upstreamHeaders) {
           // Informational: the answer is still to come.
           if (status < 200) return
+          markSent()
           upstreams.answered(upstream, isWork)
           observer?.onHeaders(status, upstreamHeaders)
           bodyLength = contentLengthOf(upstreamHeaders)
@@ -135,6 +149,7 @@ async function attempt(
           else if (!res.write(chunk)) pauseUntilDrained(res, paused, idleMs)
         },
         onResponseEnd(_controller, trailers) {
+          progress.stage = 'answered'
           addTrailers(res, trailers)
           res.end()
           resolve(undefined)

@@ -117,7 +117,7 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
   answerCall(proxy, call)
     .catch((error: unknown) => refuse(proxy, call, error))
     .finally(() => {
-      call.counted?.settle(call.usage, call.slot !== undefined)
+      call.counted?.settle(call.usage, call.progress.stage !== 'unsent')
       discardRest(call)
       proxy.running.remove(call)
     })
@@ -224,13 +224,13 @@ async function sendToModel(
   })
   const { method = '', url: target = '' } = req
   const { signal } = call.abort
-  signal.throwIfAborted()
   const request = { method, target, headers: upstreamHeaders(call, headers), body }
   await forward(
     {
       res,
       requestId: call.requestId,
       bytes: call.bytes,
+      progress: call.progress,
       firstByteMs,
       idleMs,
       signal,

@@ -5,6 +5,7 @@ import { createLimits } from '../../src/proxy/limits.ts'
 import { createMemoryCounters } from '../../src/store/memory-counters.ts'
 import type { AccessToken, LimitsClaim } from '../../src/tokens/access-token.ts'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
+import { openRawConnection } from '../support/raw-connection.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const MIDNIGHT = Date.UTC(2031, 4, 17)
@@ -119,6 +120,34 @@ describe('a proxy', () => {
     expect([refused.status, rateLimitOf(refused)]).toEqual([413, '"daily_requests";r=0;t=82800'])
     await waitUntil('the call is over', async () => (await proxy.call(token)).status === 200)
     expect((await proxy.call(token)).status).toBe(429)
+  })
+
+  test('does not count against the day what no model server has had whole', async () => {
+    const small = await startLoneProxy(['proxy.maxBodyBytes=1000'])
+    const token = `Bearer ${await small.issuer.sign({ limits: { client: { daily_requests: 5 } } })}`
+    const begin = async (rest: string) => {
+      const connection = await openRawConnection(small.port)
+      connection.send(`POST /ocr/infer HTTP/1.1\r\nHost: x\r\nAuthorization: ${token}\r\n${rest}`)
+      return connection
+    }
+    const tooLarge = await begin(
+      `Transfer-Encoding: chunked\r\n\r\n7d0\r\n${'x'.repeat(2000)}\r\n0\r\n\r\n`,
+    )
+    await tooLarge.receives((text) => text.includes(' 413 '))
+    const leaving = await begin('Content-Length: 9\r\n\r\nx')
+    const isLogged = (reason: string) => async () =>
+      small.logged.some((line) => line['reason'] === reason && line['upstream'] !== undefined)
+    await waitUntil('it holds a slot', async () => {
+      const metrics = await fetch(`http://${small.config.proxy.opsListen}/metrics`)
+      return /^gatehouse_proxy_in_flight.* 1$/m.test(await metrics.text())
+    })
+    leaving.socket.destroy()
+    await waitUntil('the client has left', isLogged('client_gone'))
+    await small.model.close()
+    expect((await small.call(token)).status).toBe(502)
+    const usage = await small.call(token, { method: 'GET', body: null }, '/_gatehouse/usage')
+    expect(rateLimitOf(usage)).toContain('"daily_requests";r=5;')
+    await small.close()
   })
 
   test('tells callers what they have left, without counting that', async () => {
