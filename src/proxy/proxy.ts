@@ -18,6 +18,7 @@ import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './for
 import type { Limits } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import { sendMetadata, sendUsage, sendVerdict } from './own-answers.ts'
+import { createReadAhead, type ReadAhead } from './read-ahead.ts'
 import { readRequestBody, requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
@@ -63,6 +64,7 @@ type ProxyContext = ProxyOptions & {
   table: RouteTable
   ownDocument: string
   running: RunningCalls
+  readAhead: ReadAhead
   onSpent: (bytes: number) => void
 }
 
@@ -77,6 +79,7 @@ export type Proxy = {
 export function createProxy(options: ProxyOptions): Proxy {
   const kept = {
     running: createRunningCalls(options.revocations),
+    readAhead: createReadAhead(),
     onSpent: createSpentChunks(options.collectYoungGarbage),
   }
   let proxy: ProxyContext = { ...options, ...tablesOf(options), ...kept }
@@ -141,7 +144,11 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   requireAcceptableLength(headers, route.maxBodyBytes)
   if (call.caller === undefined) return askModel(proxy, call, { headers, route })
   const admitted = proxy.admission.admit(call.caller.token, call)
-  const slot = (call.slot = admitted instanceof Promise ? await admitted : admitted)
+  const slot =
+    admitted instanceof Promise
+      ? await proxy.readAhead.during(req, headers.contentLength, admitted)
+      : admitted
+  call.slot = slot
   const admittedAtMs = performance.now()
   try {
     await sendToModel(proxy, call, { headers, route, slot })

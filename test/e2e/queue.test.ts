@@ -179,6 +179,49 @@ describe('while the model server is full', () => {
     connection.socket.destroy()
   })
 
+  test('a client that goes away in the middle of an image leaves the queue, and holds nothing any more', async () => {
+    const slot = await occupy()
+    const limits = { client: { concurrency: 2 } }
+    const authorization = await bearerOf('gone', { limits })
+    for (let n = 1; n <= 2; n += 1) {
+      const connection = await openRawConnection(proxy.port)
+      connection.send(uploadHead(authorization, 1_500_000))
+      connection.socket.write(Buffer.alloc(1_000_000, 'x'))
+      await until.waiting(1)
+      connection.socket.end()
+      await until.waiting(0)
+    }
+    const next = proxy.call(authorization, { body: 'next' })
+    await until.waiting(1)
+    await slot.leave()
+    await until.atModel(2)
+    atModel[1]?.finish()
+    expect((await next).status).toBe(200)
+  })
+
+  test('an image that comes during the wait is passed on whole, or leaves its connection to the next', async () => {
+    const slot = await occupy()
+    const connection = await openRawConnection(proxy.port)
+    const image = Buffer.alloc(1_000_000, 'image ')
+    const jti = 'to be revoked'
+    connection.send(uploadHead(await bearerOf('upload', { jti }), image.length))
+    connection.socket.write(image)
+    await until.waiting(1)
+    await waitUntil('all is sent', async () => connection.socket.writableLength === 0)
+    const exp = Math.floor(proxy.time.now / 1000) + 900
+    revocations.receive([{ id: '1', entry: { kind: 'jti', value: jti, exp } }])
+    await connection.receives((text) => text.startsWith('HTTP/1.1 401'))
+    connection.send(uploadHead(await bearerOf('upload'), image.length))
+    connection.socket.write(image)
+    await until.waiting(1)
+    await slot.leave()
+    await until.atModel(2)
+    atModel[1]?.finish()
+    await connection.receives((text) => text.endsWith(String(image.length)))
+    expect(atModel[1]?.body).toBe('image image image im')
+    connection.socket.destroy()
+  })
+
   test('a client that goes away with its upload unread gives its turn to the next', async () => {
     const slot = await occupy()
     const connection = await openRawConnection(proxy.port)
