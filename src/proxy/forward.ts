@@ -160,7 +160,8 @@ async function attempt(
           else {
             const failure = upstreamFailureOf(error, controller !== undefined)
             const deadlineMs = failure.code === 'UND_ERR_HEADERS_TIMEOUT' ? firstByteMs : idleMs
-            upstreams.failed(upstream, { ...failure, deadlineMs })
+            const isWorkUndone = isWork && !res.headersSent
+            upstreams.failed(upstream, { ...failure, deadlineMs, isWorkUndone })
             resolve(failure)
           }
         },

@@ -3,7 +3,11 @@
  * Times are in milliseconds of any clock that does not jump.
  */
 export type Health =
-  | { state: 'usable' }
+  | {
+      state: 'usable'
+      /** How many requests that gave it work were broken off in a row, without an answer to any. */
+      breaks: number
+    }
   | {
       state: 'ejected'
       reason: EjectionReason
@@ -13,8 +17,8 @@ export type Health =
       triableFromMs: number
     }
 
-/** `no_progress`: it takes requests and answers none, which its health endpoint need not notice. */
-export type EjectionReason = 'unreachable' | 'no_progress' | 'check_failed'
+/** `no_progress`, `broken_off`: it takes requests and answers none, which its health endpoint need not notice. */
+export type EjectionReason = 'unreachable' | 'no_progress' | 'broken_off' | 'check_failed'
 
 export type Observation =
   /** The first byte of an answer, to a request that gave it work or to a mere question. */
@@ -23,6 +27,8 @@ export type Observation =
   | { kind: 'unreachable'; detail: string }
   /** A request got nothing for as long as it may wait; the last byte of an answer to work came at `lastSignMs`. */
   | { kind: 'stalled'; detail: string; deadlineMs: number; lastSignMs: number }
+  /** A request that gave it work was broken off before an answer came. */
+  | { kind: 'broken_off'; detail: string }
   | { kind: 'check_passed' }
   | { kind: 'check_failed'; detail: string }
   /** The request that went there although it is ejected is over, and was not answered. */
@@ -39,16 +45,19 @@ export type Circumstances = {
 /** How soon after an ejection, or a trial without an answer, it is tried again. */
 export const TRIAL_AFTER_MS = 1000
 
-export const USABLE: Health = { state: 'usable' }
+/** One may be the request's own fault. */
+const BREAKS_TO_EJECT = 3
+
+export const USABLE: Health = { state: 'usable', breaks: 0 }
 
 export function nextHealth(health: Health, seen: Observation, now: Circumstances): Health {
   switch (seen.kind) {
     case 'answered':
       // Questions like `GET /v1/models` are answered beside an engine that is stuck.
-      if (!seen.isWork && isReason(health, 'no_progress')) return health
-      return isTriable(health, now) ? USABLE : health
+      if (!seen.isWork && (health.state === 'usable' || needsWork(health))) return health
+      return health.state === 'usable' || isTriable(health, now) ? USABLE : health
     case 'check_passed':
-      return isReason(health, 'no_progress') ? health : USABLE
+      return health.state === 'usable' || needsWork(health) ? health : USABLE
     case 'check_failed':
       return ejected('check_failed', seen.detail, now)
     case 'unreachable':
@@ -57,6 +66,12 @@ export function nextHealth(health: Health, seen: Observation, now: Circumstances
       // A long answer beside others that come is its own affair.
       if (health.state === 'usable' && now.nowMs - seen.lastSignMs < seen.deadlineMs) return health
       return onFailure(health, 'no_progress', seen.detail, now)
+    case 'broken_off': {
+      if (health.state === 'ejected') return health
+      const breaks = health.breaks + 1
+      const isTooMuch = breaks >= BREAKS_TO_EJECT && now.isOtherUsable
+      return isTooMuch ? ejected('broken_off', seen.detail, now) : { ...health, breaks }
+    }
     case 'trial_ended':
       return health.state === 'usable' ? health : { ...health, triableFromMs: triableAfter(now) }
   }
@@ -72,7 +87,7 @@ function isTriable(
   health: Health,
   { hasChecks }: Circumstances,
 ): health is Exclude<Health, { state: 'usable' }> {
-  return health.state === 'ejected' && (health.reason === 'no_progress' || !hasChecks)
+  return health.state === 'ejected' && (needsWork(health) || !hasChecks)
 }
 
 function onFailure(
@@ -86,6 +101,10 @@ function onFailure(
   if (health.state === 'usable' && !now.isOtherUsable) return health
   return ejected(reason, detail, now)
 }
+
+/** Only by answering work it shows that it is well again. */
+const needsWork = (health: Health): boolean =>
+  isReason(health, 'no_progress') || isReason(health, 'broken_off')
 
 const isReason = (health: Health, reason: EjectionReason): boolean =>
   health.state === 'ejected' && health.reason === reason

@@ -3,7 +3,7 @@ import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
 import { createCheckJudge, startUpstreamChecks } from './upstream-checks.ts'
-import type { UpstreamFailure } from './upstream-failure.ts'
+import { isOfTheWay, type UpstreamFailure } from './upstream-failure.ts'
 import {
   isDueForTrial,
   nextHealth,
@@ -59,10 +59,10 @@ export type Upstreams = {
   answered: (upstream: Upstream, isWork: boolean) => void
   /** More of an answer to `work` has come. */
   progressed: (upstream: Upstream) => void
-  /** An exchange with it has failed, in which it had so long to make progress. */
+  /** An exchange with it has failed, in which it had so long to make progress; `isWorkUndone`: before an answer to work. */
   failed: (
     upstream: Upstream,
-    failure: Pick<UpstreamFailure, 'kind' | 'code'> & { deadlineMs: number },
+    failure: Pick<UpstreamFailure, 'kind' | 'code'> & { deadlineMs: number; isWorkUndone: boolean },
   ) => void
   /** Calls back whenever `take` may answer differently than before: after a release, or when one comes or goes. */
   onRoom: (listener: () => void) => void
@@ -202,13 +202,16 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     },
     answered(upstream, isWork) {
       if (isWork) upstream.lastSignMs = now()
-      if (!isUsable(upstream)) report(upstream, { kind: 'answered', isWork })
+      if (upstream.health !== USABLE) report(upstream, { kind: 'answered', isWork })
     },
     progressed(upstream) {
       upstream.lastSignMs = now()
     },
-    failed(upstream, { kind, code: detail, deadlineMs }) {
+    failed(upstream, { kind, code: detail, deadlineMs, isWorkUndone }) {
       if (kind === 'unreachable') report(upstream, { kind, detail })
+      if (kind === 'broken_off' && isWorkUndone && isOfTheWay(detail)) {
+        report(upstream, { kind, detail })
+      }
       if (kind !== 'stalled') return
       report(upstream, { kind, detail, deadlineMs, lastSignMs: upstream.lastSignMs })
     },

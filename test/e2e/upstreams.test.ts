@@ -186,6 +186,35 @@ describe('what requests meet', () => {
     expect(changesOf(proxy)).toEqual([])
   })
 
+  test('one that resets POSTs at once, and answers everything else, is left out after three', async () => {
+    const [good, bad] = [await startModel(), await startModel()]
+    let isIll = true
+    bad.answer((req, res) => {
+      req.resume()
+      if (isIll && req.method === 'POST') req.on('end', () => req.socket.destroy())
+      else res.end('fine')
+    })
+    const { proxy, call } = await startProxyBefore([good, bad])
+    const statuses: number[] = []
+    while (changesOf(proxy).length === 0 && statuses.length < 20) {
+      statuses.push((await call()).status)
+    }
+    expect(statuses.filter((status) => status === 502)).toHaveLength(3)
+    expect(changesOf(proxy)).toEqual([['upstream.ejected', bad.url, 'broken_off']])
+    for (let i = 0; i < 5; i += 1) expect((await call()).status).toBe(200)
+
+    isIll = false
+    await expect
+      .poll(
+        async () => {
+          expect((await call()).status).toBe(200)
+          return changesOf(proxy)[1]
+        },
+        { timeout: 3000 },
+      )
+      .toEqual(['upstream.usable', bad.url, undefined])
+  })
+
   test('does not eject the last model server', async () => {
     const model = await startModelServer()
     const { proxy, call } = await startProxyBefore([model])

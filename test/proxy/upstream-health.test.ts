@@ -18,6 +18,8 @@ const at = (nowMs: number, more: Partial<Circumstances> = {}): Circumstances => 
 })
 const UNREACHABLE = { kind: 'unreachable', detail: 'ECONNREFUSED' } as const
 const ANSWERED = { kind: 'answered', isWork: true } as const
+const BROKEN_OFF = { kind: 'broken_off', detail: 'ECONNRESET' } as const
+const QUESTION_ANSWERED = { kind: 'answered', isWork: false } as const
 const CHECK_FAILED = { kind: 'check_failed', detail: 'status 503' } as const
 const stalled = (lastSignMs: number) =>
   ({ kind: 'stalled', detail: 'UND_ERR_HEADERS_TIMEOUT', deadlineMs: 1000, lastSignMs }) as const
@@ -40,15 +42,34 @@ describe('a model server is ejected', () => {
   test('for making no progress until it has worked: its checks go on passing', () => {
     const health = nextHealth(USABLE, stalled(-Infinity), at(10_000))
     expect(nextHealth(health, { kind: 'check_passed' }, at(10_001))).toBe(health)
-    const question = { kind: 'answered', isWork: false } as const
-    expect(nextHealth(health, question, at(10_001))).toBe(health)
+    expect(nextHealth(health, QUESTION_ANSWERED, at(10_001))).toBe(health)
     expect(nextHealth(health, ANSWERED, at(10_001))).toBe(USABLE)
+  })
+
+  const after = (seen: readonly Observation[], more: Partial<Circumstances> = {}) =>
+    seen.reduce((health, each) => nextHealth(health, each, at(0, more)), USABLE)
+
+  test('by the third request in a row that is broken off, whatever checks and questions find', () => {
+    const thrice = [BROKEN_OFF, { kind: 'check_passed' }, BROKEN_OFF, QUESTION_ANSWERED] as const
+    expect(after(thrice)).toMatchObject({ state: 'usable' })
+    const health = after([...thrice, BROKEN_OFF])
+    expect(health).toMatchObject({ reason: 'broken_off', detail: 'ECONNRESET' })
+    expect(nextHealth(health, BROKEN_OFF, at(1))).toBe(health)
+    expect(nextHealth(health, { kind: 'check_passed' }, at(1))).toBe(health)
+    expect(nextHealth(health, QUESTION_ANSWERED, at(1))).toBe(health)
+    expect(nextHealth(health, ANSWERED, at(1))).toBe(USABLE)
+  })
+
+  test('by broken requests neither with an answer between them nor as the last', () => {
+    expect(isEjected(after([BROKEN_OFF, BROKEN_OFF, ANSWERED, BROKEN_OFF, BROKEN_OFF]))).toBe(false)
+    const many = Array.from({ length: 9 }, () => BROKEN_OFF)
+    expect(isEjected(after(many, { isOtherUsable: false }))).toBe(false)
   })
 
   test('by a failed check until one passes, whatever its requests meet', () => {
     let health = nextHealth(USABLE, CHECK_FAILED, at(0, { isOtherUsable: false }))
     expect(health).toMatchObject({ reason: 'check_failed', detail: 'status 503' })
-    for (const seen of [UNREACHABLE, stalled(-Infinity), ANSWERED] as const) {
+    for (const seen of [UNREACHABLE, stalled(-Infinity), BROKEN_OFF, ANSWERED] as const) {
       health = nextHealth(health, seen, at(5000))
       expect(health).toMatchObject({ reason: 'check_failed' })
     }
@@ -85,7 +106,8 @@ describe('always', () => {
   const observations: fc.Arbitrary<Observation> = fc.oneof(
     fc.constantFrom<Observation>(
       ANSWERED,
-      { kind: 'answered', isWork: false },
+      QUESTION_ANSWERED,
+      BROKEN_OFF,
       { kind: 'check_passed' },
       { kind: 'trial_ended' },
       CHECK_FAILED,

@@ -101,8 +101,9 @@ describe('slots', () => {
 })
 
 describe('a model server that is ejected', () => {
-  const RESET = { kind: 'broken_off', code: 'ECONNRESET', deadlineMs: 1 } as const
-  const STALLED = { kind: 'stalled', code: 'UND_ERR_HEADERS_TIMEOUT', deadlineMs: 1 } as const
+  const REST = { deadlineMs: 1, isWorkUndone: true }
+  const RESET = { kind: 'broken_off', code: 'ECONNRESET', ...REST } as const
+  const STALLED = { kind: 'stalled', code: 'UND_ERR_HEADERS_TIMEOUT', ...REST } as const
 
   /** The first of two is ejected; both have requests from before that. */
   function ejectFirst(heldAtEach: number) {
@@ -129,6 +130,19 @@ describe('a model server that is ejected', () => {
       upstreams.release(slot)
     }
     expect(tried).toEqual([1000, 2000, 3000, 4000, 5000])
+  })
+
+  test('for what it breaks off is not so for what undici finds wrong, nor for answers cut short', () => {
+    const upstreams = upstreamsOf(2, 64)
+    const [first] = upstreams.all
+    if (first === undefined) throw new Error('none')
+    const fail = (failure: { code?: string; isWorkUndone?: boolean }) => {
+      for (let i = 0; i < 5; i += 1) upstreams.failed(first, { ...RESET, ...failure })
+      return first.health.state
+    }
+    expect(fail({ code: 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH' })).toBe('usable')
+    expect(fail({ isWorkUndone: false })).toBe('usable')
+    expect(fail({})).toBe('ejected')
   })
 
   test('is tried by one at a time, whatever becomes of those from before', () => {
