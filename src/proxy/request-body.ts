@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { AppError } from '../kernel/errors.ts'
+import { LEAST_RATE, startBodyPace, type BodyPace, type LeastRate } from './body-pace.ts'
 import { ClientGone } from './client-gone.ts'
 import type { RequestHeaders } from './request-headers.ts'
 
@@ -13,6 +14,7 @@ export type RequestBody = Buffer | (() => Readable) | null
 export type BodyLimits = {
   maxBytes: number
   idleMs: number
+  leastRate?: LeastRate
   bytes: { in: number }
   /** Is shown the body as it passes. */
   onChunk: (chunk: Buffer) => void
@@ -32,7 +34,7 @@ export function requireAcceptableLength(
 
 /**
  * The body as it goes upstream, byte for byte: small ones as a Buffer, others as a stream with backpressure. Fails with
- * `request_timeout` when it stops coming; a stream, with `content_too_large` as soon as it is over the limit.
+ * `request_timeout` when it stops coming or comes too slowly; a stream, with `content_too_large` as soon as it is over the limit.
  */
 export function readRequestBody(
   req: IncomingMessage,
@@ -47,7 +49,7 @@ export function readRequestBody(
 
 function collect(
   req: IncomingMessage,
-  { bytes, idleMs, onChunk, signal }: BodyLimits,
+  { bytes, idleMs, leastRate = LEAST_RATE, onChunk, signal }: BodyLimits,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     // Its events have been: while the caller was being checked, say.
@@ -55,64 +57,72 @@ function collect(
     signal.throwIfAborted()
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
-      idle?.refresh()
+      pace?.came(chunk.length)
       bytes.in += chunk.length
       onChunk(chunk)
       chunks.push(chunk)
     })
     req.on('end', () => {
-      clearTimeout(idle)
+      pace?.stop()
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
     })
     const fail = (error: unknown) => {
-      clearTimeout(idle)
+      pace?.stop()
       reject(error)
     }
     req.on('close', () => req.readableEnded || fail(new ClientGone()))
     // Mostly it has come with the headers, and there is nothing to wait for.
-    const idle = req.complete ? undefined : setTimeout(() => fail(stoppedComing()), idleMs)
+    const onLate = () => fail(tooSlow())
+    const pace = req.complete ? undefined : startBodyPace({ idleMs, leastRate, onLate })
     if (!req.complete) signal.addEventListener('abort', () => fail(signal.reason))
   })
 }
 
 /** A stream of its own: undici destroys what it is given, and the request's connection may still be needed. */
 function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
-  const { maxBytes, idleMs, bytes, onChunk, onSpent } = limits
-  let idle: NodeJS.Timeout | undefined
+  const { maxBytes, idleMs, leastRate = LEAST_RATE, bytes, onChunk, onSpent } = limits
+  let pace: BodyPace | undefined
   const body = new Readable({
     read() {
-      if (idle === undefined) start()
-      idle?.refresh()
+      if (pace === undefined) start()
+      pace?.resume()
       req.resume()
     },
     destroy(error, done) {
-      clearTimeout(idle)
+      pace?.stop()
       req.off('data', onData).off('end', onEnd).off('error', onError)
       done(error)
     },
   })
   const start = () => {
-    // While it is the model server that takes nothing more, its own deadline runs.
-    idle = setTimeout(() => req.isPaused() || body.destroy(stoppedComing()), idleMs)
+    pace = startBodyPace({ idleMs, leastRate, onLate: () => body.destroy(tooSlow()) })
     req.on('data', onData).on('end', onEnd).on('error', onError)
   }
   const onData = (chunk: Buffer) => {
-    idle?.refresh()
+    pace?.came(chunk.length)
     bytes.in += chunk.length
     onChunk(chunk)
     if (bytes.in > maxBytes) body.destroy(tooLarge(maxBytes))
-    else if (!body.push(chunk)) req.pause()
+    else if (!body.push(chunk)) waitForModel()
     onSpent(chunk.length)
   }
-  const onEnd = () => body.push(null)
+  const waitForModel = () => {
+    req.pause()
+    // Its own deadline runs.
+    pace?.pause()
+  }
+  const onEnd = () => {
+    pace?.stop()
+    body.push(null)
+  }
   const onError = () => body.destroy(new ClientGone())
   // undici no longer listens once it has an answer, or no connection: that a client leaves then is no error.
   body.on('error', () => {})
   return body
 }
 
-function stoppedComing(): AppError {
-  return new AppError('request_timeout', 'The body stopped coming.')
+function tooSlow(): AppError {
+  return new AppError('request_timeout', 'The body came too slowly, or not at all.')
 }
 
 function tooLarge(maxBytes: number): AppError {

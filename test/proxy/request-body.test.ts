@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ClientGone } from '../../src/proxy/client-gone.ts'
-import { readRequestBody } from '../../src/proxy/request-body.ts'
+import { readRequestBody, type BodyLimits } from '../../src/proxy/request-body.ts'
 import { readRequestHeaders } from '../../src/proxy/request-headers.ts'
 
 const server = createServer()
@@ -21,15 +22,19 @@ async function send(body: string, length: number) {
   return { socket, req }
 }
 
-const read = (req: IncomingMessage, signal = new AbortController().signal) =>
+const read = (
+  req: IncomingMessage,
+  { signal = new AbortController().signal, leastRate }: Partial<BodyLimits> = {},
+) =>
   Promise.resolve(
     readRequestBody(req, readRequestHeaders(req.rawHeaders), {
-      maxBytes: 1000,
+      maxBytes: 1_000_000,
       idleMs: 60_000,
       bytes: { in: 0 },
       onChunk: () => {},
       onSpent: () => {},
       signal,
+      ...(leastRate && { leastRate }),
     }),
   )
 
@@ -59,7 +64,25 @@ describe('a small body', () => {
 
   test('is not waited for once the call has been ended', async () => {
     const { req, socket } = await send('he', 5)
-    await expect(read(req, AbortSignal.abort(new Error('revoked')))).rejects.toThrow('revoked')
+    const signal = AbortSignal.abort(new Error('revoked'))
+    await expect(read(req, { signal })).rejects.toThrow('revoked')
     socket.destroy()
   })
+})
+
+test.each([
+  ['small', 1000],
+  ['large', 1_000_000],
+])('a %s body that comes a byte at a time is not waited for', async (_, length) => {
+  const { req, socket } = await send('x', length)
+  socket.on('error', () => {})
+  const dripping = setInterval(() => socket.write('x'), 5)
+  const leastRate = { graceMs: 50, bytesPerSecond: 64_000 }
+  const whole = async () => {
+    const body = await read(req, { leastRate })
+    return typeof body === 'function' ? buffer(body()) : body
+  }
+  await expect(whole()).rejects.toMatchObject({ code: 'request_timeout' })
+  clearInterval(dripping)
+  socket.destroy()
 })
