@@ -26,7 +26,7 @@ const CLOSE_ARRAY = 0x5d
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
-const MAX_OBJECT_BYTES = 4096
+const MAX_OBJECT_BYTES = 65_536
 const MAX_NAME_BYTES = 32
 /** Up to here a loop finds the end of a string sooner than a search does. */
 const SHORT_BYTES = 32

@@ -29,6 +29,7 @@ export const HOP_BY_HOP = new Set([
 
 /** Ours to set or to withhold: a caller can neither forge them nor see them pass. */
 const WITHHELD = new Set([
+  'accept-encoding',
   'authorization',
   'dpop',
   'expect',

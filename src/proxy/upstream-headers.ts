@@ -2,9 +2,12 @@ import { randomUUID } from 'node:crypto'
 import type { Call } from './call.ts'
 import type { RequestHeaders } from './request-headers.ts'
 
+/** An answer is metered as it passes, which no caller may be able to prevent. */
+const UNENCODED = ['accept-encoding', 'identity']
+
 /** What goes to the model server: what came and may pass, and who calls. A flat list of names and values. */
 export function upstreamHeaders(call: Call, headers: RequestHeaders): string[] {
-  const sent = [...headers.forwardable, 'x-request-id', call.requestId]
+  const sent = [...headers.forwardable, ...UNENCODED, 'x-request-id', call.requestId]
   if (call.caller !== undefined) sent.push(...call.caller.identityHeaders)
   if (!headers.isTraced) sent.push('traceparent', newTraceparent())
   return sent

@@ -65,7 +65,7 @@ function createStreamReader(report: (usage: Usage) => void): (chunk: Buffer) => 
     },
   }
   const { scan, restart } = createJsonScanner({
-    members: [...(stated.members ?? []), ['choices', placeOfContent(piece)]],
+    members: [...(stated.members ?? []), ['choices', placeOfPieces(piece)]],
   })
   return createEventReader({ onData: scan, onEventEnd: restart })
 }
@@ -75,10 +75,26 @@ const placeOfUsage = (onUsage: (usage: Usage) => void): Place => ({
   members: [['usage', { onObject: (text) => parseUsage(text, onUsage) }]],
 })
 
-/** `choices[].delta.content` */
-const placeOfContent = (content: Place): Place => ({
-  items: { members: [['delta', { members: [['content', content]] }]] },
-})
+/** What a model writes one token after another: an answer, what it thinks before that (by two names), calls of tools. */
+function placeOfPieces(piece: Place): Place {
+  const toolCall: Place = { members: [['function', { members: [['arguments', piece]] }]] }
+  const delta: Place = {
+    members: [
+      ['content', piece],
+      ['reasoning_content', piece],
+      ['reasoning', piece],
+      ['tool_calls', { items: toolCall }],
+    ],
+  }
+  return {
+    items: {
+      members: [
+        ['delta', delta],
+        ['text', piece],
+      ],
+    },
+  }
+}
 
 function parseUsage(text: Buffer, onUsage: (usage: Usage) => void): void {
   const usage = statedUsage.safeParse(parseJson(text)).data

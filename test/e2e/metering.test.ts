@@ -45,6 +45,21 @@ test('what a JSON answer says it took is on record, and the answer is untouched'
   expect(JSON.stringify(record)).not.toContain('12.50')
 })
 
+test('no caller can keep an answer from being metered by what encodings it accepts', async () => {
+  let accepted: unknown
+  proxy.model.answer((req, res) => {
+    req.resume()
+    accepted = req.headers['accept-encoding']
+    res.setHeader('content-type', 'application/json').end('{"usage":{"completion_tokens":40}}')
+  })
+  for (const name of ['Accept-Encoding', 'accept_encoding']) {
+    const response = await proxy.call(authorization, { headers: { [name]: 'gzip, br' } })
+    expect(await response.text()).toContain('40')
+    expect(accepted).toBe('identity')
+    expect((await recordOf(response))?.usage).toEqual({ completion_tokens: 40 })
+  }
+})
+
 test('what a stream says at its end is on record', async () => {
   const last = 'data: {"choices":[],"usage":{"prompt_tokens":812,"completion_tokens":2}}\n\n'
   proxy.model.answer((req, res) => {

@@ -136,7 +136,7 @@ describe('a JSON answer', () => {
     ['negative', '{"usage":{"completion_tokens":-1}}'],
     ['a fraction', '{"usage":{"completion_tokens":1.5}}'],
     ['beyond what a number holds', '{"usage":{"completion_tokens":1e400}}'],
-    ['longer than any', `{"usage":{"x":"${'x'.repeat(5000)}","completion_tokens":1}}`],
+    ['longer than any', `{"usage":{"x":"${'x'.repeat(70_000)}","completion_tokens":1}}`],
     ['in a list', '[{"usage":{"completion_tokens":1}}]'],
     ['in another member', '{"result":{"usage":{"completion_tokens":1}}}'],
     ['broken off', '{"usage":{"completion_tokens":1'],
@@ -149,6 +149,9 @@ describe('a JSON answer', () => {
     expect(meter(answer, { ...JSON_ANSWER, 'content-encoding': 'gzip' })).toBeUndefined()
     expect(meter(answer, { 'content-type': 'text/html' })).toBeUndefined()
     expect(meter(answer, {})).toBeUndefined()
+    expect(meter(answer, { 'content-type': 'application/vnd.ocr+json' })).toEqual({
+      completion_tokens: 1,
+    })
     expect(meter(answer, { ...JSON_ANSWER, 'content-encoding': 'identity' })).toEqual({
       completion_tokens: 1,
     })
@@ -186,6 +189,25 @@ describe('a stream', () => {
   test('that brought no text has no usage', () => {
     const role = { choices: [{ index: 0, delta: { role: 'assistant', content: null } }] }
     expect(ofStream(events([role, delta('')]))).toBeUndefined()
+  })
+
+  test.each([
+    ['what a model thinks', { delta: { reasoning_content: '12' } }],
+    ['what another thinks', { delta: { reasoning: '12' } }],
+    ['calls of tools', { delta: { tool_calls: [{ function: { name: 'x', arguments: '{' } }] } }],
+    ['a plain completion', { text: '12' }],
+  ])('that does not say so is estimated by its pieces of %s', (_what, choice) => {
+    expect(ofStream(events([{ choices: [choice] }, { choices: [choice] }]))).toEqual({
+      completion_tokens: 2,
+      estimated: true,
+    })
+  })
+
+  test('may begin with a byte order mark', () => {
+    const text = `\ufeff${events([delta('12')])}`
+    for (const places of [[], [0.02, 0.03]]) {
+      expect(meter(cut(text, places), STREAM)).toEqual({ completion_tokens: 1, estimated: true })
+    }
   })
 
   test('is read right however it is cut, wherever it breaks off, and whatever its text looks like', () => {
