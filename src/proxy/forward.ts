@@ -49,7 +49,7 @@ export type Exchange = {
  * Sends the request and streams the answer back, with backpressure both ways; settles when the exchange is over. Fails
  * with `upstream_unreachable`, `upstream_timeout`, the body's own AppError, or ClientGone, also for a client that takes
  * nothing for `idleMs`. What no connection has taken goes to the next model server; a GET that an idle connection
- * swallowed is sent once more (RFC 9110 §9.2.2).
+ * swallowed, unless its body was streamed, is sent once more (RFC 9110 §9.2.2).
  */
 export async function forward(
   exchange: Exchange,
@@ -73,9 +73,11 @@ export async function forward(
 function isSwallowed(
   { kind }: UpstreamFailure,
   { res }: Exchange,
-  { method }: UpstreamRequest,
+  { method, body }: UpstreamRequest,
 ): boolean {
-  return kind === 'broken_off' && isQuestion(method) && !res.headersSent
+  // Of a body that is streamed some may be gone.
+  const isWhole = typeof body !== 'function'
+  return kind === 'broken_off' && isQuestion(method) && isWhole && !res.headersSent
 }
 
 const isQuestion = (method: string): boolean => method === 'GET' || method === 'HEAD'

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
 import { startModelServer, type ModelServer } from '../support/model-server.ts'
@@ -184,6 +186,25 @@ describe('what requests meet', () => {
     expect((await fetch(`${proxy.url}/v1/models`, { headers })).status).toBe(502)
     expect(arrived).toBe(3)
     expect(changesOf(proxy)).toEqual([])
+  })
+
+  test('nor is a GET whose body is streamed: the rest of it would be taken for the whole', async () => {
+    const models = [await startModel(), await startModel()]
+    let arrived = 0
+    for (const model of models) {
+      model.answer((req) => {
+        arrived += 1
+        req.on('data', () => req.socket.destroy())
+      })
+    }
+    const { proxy } = await startProxyBefore(models)
+    const authorization = `Bearer ${await proxy.issuer.sign()}`
+    const headers = { authorization, 'transfer-encoding': 'chunked' }
+    const req = request(`${proxy.url}/v1/models`, { headers })
+    req.write('hello')
+    const [response] = (await once(req, 'response')) as [IncomingMessage]
+    expect([response.statusCode, arrived]).toEqual([502, 1])
+    req.destroy()
   })
 
   test('one that resets POSTs at once, and answers everything else, is left out after three', async () => {
