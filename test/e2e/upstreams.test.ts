@@ -83,6 +83,25 @@ describe('active checks', () => {
     expect((await call()).status).toBe(200)
   })
 
+  test('need no end of the answer', async () => {
+    const model = await startModel()
+    let status = 200
+    let checks = 0
+    model.answer((req, res) => {
+      req.resume()
+      if (req.url !== '/health') return void res.end('{}')
+      checks += 1
+      res.writeHead(status).write('so far ')
+    })
+    const { proxy, call } = await startProxyBefore([model], EVERY_SECOND)
+    await expect.poll(() => checks).toBeGreaterThan(0)
+    expect((await call()).status).toBe(200)
+    status = 503
+    await expect
+      .poll(() => changesOf(proxy), { timeout: 3000 })
+      .toEqual([['upstream.ejected', model.url, 'check_failed']])
+  })
+
   test('find a model server again that was away', async () => {
     const model = await startModelServer()
     const port = Number(new URL(model.url).port)
