@@ -130,13 +130,14 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
         })
 
   /** Begins where it ended last time, so that equally loaded ones take turns. */
-  function leastLoaded(except?: ReadonlySet<Upstream>): Upstream | undefined {
+  function leastLoaded(isPublic: boolean, except?: ReadonlySet<Upstream>): Upstream | undefined {
+    const loadOf = (upstream: Upstream) => (isPublic ? upstream.publicInFlight : upstream.inFlight)
     let least: Upstream | undefined
     for (let i = 0; i < all.length; i += 1) {
       const upstream = all[(turn + i) % all.length]
       if (upstream === undefined || except?.has(upstream) === true) continue
       if (!isUsable(upstream)) continue
-      if (least === undefined || upstream.inFlight < least.inFlight) least = upstream
+      if (least === undefined || loadOf(upstream) < loadOf(least)) least = upstream
     }
     return least
   }
@@ -176,7 +177,7 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     all,
     take() {
       const trial = dueForTrial()
-      const chosen = trial ?? leastLoaded()
+      const chosen = trial ?? leastLoaded(false)
       if (chosen === undefined) throw noUpstream()
       if (!hasRoom(chosen, false)) return undefined
       occupy(chosen, false)
@@ -186,14 +187,14 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     },
     release: vacate,
     takeForPublic() {
-      const least = leastLoaded()
+      const least = leastLoaded(true)
       if (least === undefined) throw noUpstream()
       if (!hasRoom(least, true)) throw publicFull()
       occupy(least, true)
       return { upstream: least, isPublic: true }
     },
     move(slot, except) {
-      const other = leastLoaded(except)
+      const other = leastLoaded(slot.isPublic, except)
       if (other === undefined || !hasRoom(other, slot.isPublic)) return false
       occupy(other, slot.isPublic)
       vacate(slot)

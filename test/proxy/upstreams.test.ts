@@ -78,6 +78,16 @@ describe('slots', () => {
     expect(upstreams.move(slot, new Set(upstreams.all))).toBe(false)
   })
 
+  test('for the public are refused only once each model server has as many as it may', () => {
+    const upstreams = upstreamsOf(2, 64)
+    upstreams.take()
+    for (let i = 0; i < 16; i += 1) upstreams.takeForPublic()
+    expect(upstreams.all.map(({ publicInFlight }) => publicInFlight)).toEqual([8, 8])
+    expect(() => upstreams.takeForPublic()).toThrow(
+      expect.objectContaining({ reason: 'public_full' }),
+    )
+  })
+
   test('do not move to where none is free', () => {
     const upstreams = upstreamsOf(2, 1)
     const [slot, other] = [upstreams.take(), upstreams.take()]
