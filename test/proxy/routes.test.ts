@@ -48,6 +48,14 @@ const hostile = fc
   .map((parts) => parts.join(''))
 
 describe('a parameter of a route', () => {
+  /** As a server does that takes bytes for text also where they are none. */
+  const decode = (text: string) => {
+    const bytes = text.replace(/%([\da-f]{2})/gi, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    )
+    return Buffer.from(bytes, 'latin1').toString()
+  }
+
   test.each(['x', 'file-1_2.png', '...x', 'a:b@c', '%E6%96%87', "x!$&'()*+,="])(
     'takes %s',
     (id) => {
@@ -62,7 +70,7 @@ describe('a parameter of a route', () => {
       fc.property(either, (segment) => {
         if (segment.includes('?') || !isKnown(['/v1/files/{id}'], `/v1/files/${segment}`)) return
         taken += 1
-        const read = decodeURIComponent(decodeURIComponent(segment)).split(';')[0] ?? ''
+        const read = decode(decode(segment)).split(';')[0] ?? ''
         expect(read).not.toMatch(/[/\\\p{Cc}#]/u)
         expect(read).not.toMatch(/^\.*$/)
       }),
