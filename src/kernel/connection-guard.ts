@@ -9,6 +9,13 @@ import { sendProblem, toProblem } from './problem.ts'
 /** How long a peer that was refused on its bare socket has to close its side. */
 const LINGER_MS = 500
 
+const BROKEN = Symbol('broken')
+
+/** Leaves it to the listener to answer, and to log, when the body of the request turns out to be broken on its way. */
+export function onBroken(req: IncomingMessage, listener: (error: AppError) => void): void {
+  req.on(BROKEN, listener)
+}
+
 export type ConnectionGuardOptions = { name: string; maxHeaderBytes: number; log: Log }
 
 /**
@@ -22,10 +29,14 @@ export function createConnectionGuard({ name, maxHeaderBytes, log }: ConnectionG
   function refuse(socket: Duplex, error: AppError): void {
     // Node has let go of a socket that asked for a tunnel: its errors are ours to hear.
     socket.on('error', () => socket.destroy())
-    const requestId = logRefusal(error, socket)
     const { req, res } = latest.get(socket) ?? {}
     const isAnswering = res !== undefined && !res.writableFinished
     // The body of the request that is being handled may be what is broken: then nothing has been said yet.
+    if (isAnswering && !res.writableEnded && req?.complete === false) {
+      if (!res.headersSent) res.setHeader('connection', 'close')
+      if (req.emit(BROKEN, error)) return
+    }
+    const requestId = logRefusal(error, socket)
     if (isAnswering && (res.headersSent || req?.complete === true)) socket.destroy()
     else endWith(socket, error, requestId)
   }
@@ -77,7 +88,11 @@ export function createConnectionGuard({ name, maxHeaderBytes, log }: ConnectionG
         if (res === undefined || res.writableEnded) socket.destroy()
       })
       server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-        if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+        const isReset = error.code === 'ECONNRESET' || !socket.writable
+        // Who ends the connection in the middle of a body has left.
+        const isLeft =
+          error.code === 'HPE_INVALID_EOF_STATE' && latest.get(socket)?.req.complete === false
+        if (isReset || isLeft) socket.destroy()
         else refuse(socket, brokenRequest(error.code, maxHeaderBytes))
       })
       server.on('upgrade', (_req: IncomingMessage, socket: Duplex) =>

@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { BlockList } from 'node:net'
 import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
+import { onBroken } from '../kernel/connection-guard.ts'
 import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
@@ -117,6 +118,7 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
   const call = openCall(req, res)
   proxy.running.add(call)
   res.once('close', () => recordCall(call, proxy))
+  onBroken(req, (error) => call.abort.abort(error))
   answerCall(proxy, call)
     .catch((error: unknown) => refuse(proxy, call, error))
     .finally(() => {
@@ -169,6 +171,7 @@ async function letIn(
   if (route.scopes === undefined) return
   const uri = `${proxy.url}${pathOf(target)}`
   call.caller = await authenticate(proxy, call, { headers, method, uri })
+  call.abort.signal.throwIfAborted()
   proxy.revocations.requireNotRevoked(call.caller.token)
   authorize(call.caller.token, route.scopes)
 }
@@ -216,6 +219,8 @@ async function sendToModel(
   { headers, route, slot }: Matched & { slot: Slot },
 ): Promise<void> {
   const { req, res } = call
+  const { signal } = call.abort
+  signal.throwIfAborted()
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
   const { maxBodyBytes, firstByteMs, idleMs } = route
   const meter = createUsageMeter(req.headers, (usage) => {
@@ -227,10 +232,9 @@ async function sendToModel(
     bytes: call.bytes,
     onChunk: meter.onRequestChunk,
     onSpent: proxy.onSpent,
-    signal: call.abort.signal,
+    signal,
   })
   const { method = '', url: target = '' } = req
-  const { signal } = call.abort
   const request = { method, target, headers: upstreamHeaders(call, headers), body }
   await forward(
     {

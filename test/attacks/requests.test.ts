@@ -203,6 +203,44 @@ describe('RFC 9112 §6.3, §11.2: one request has one end', () => {
   })
 })
 
+describe('a body that breaks on its way', () => {
+  const broken = '5\r\nhello\r\nZZ\r\n'
+  const chunked = (path: string, id: string, headers: readonly string[]) =>
+    raw(
+      `POST ${path} HTTP/1.1`,
+      [...headers, 'Transfer-Encoding: chunked', `X-Request-Id: ${id}`],
+      broken,
+    )
+  /** All that was logged of requests since, once the call is over. */
+  async function linesSince(count: number) {
+    const lines = () =>
+      proxy.logged
+        .slice(count)
+        .filter(({ event }) => event === 'proxy.call' || event === 'request.refused')
+    await expect.poll(() => lines().map(({ event }) => event)).toContain('proxy.call')
+    return lines()
+  }
+
+  test('is refused with the id that its one record has', async () => {
+    const before = proxy.logged.length
+    const answer = await chunked('/v1/chat/completions', 'broken-body-1', authorized())
+    expect(statusOf(answer)).toBe(400)
+    expect(answer).toMatch(/\r\nx-request-id: broken-body-1\r\n/i)
+    expect(answer).toMatch(/\r\nconnection: close\r\n/i)
+    expect(answer).toContain('urn:gatehouse:error:malformed_request')
+    const lines = await linesSince(before)
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toMatchObject({
+      request_id: 'broken-body-1',
+      decision: 'deny',
+      reason: 'malformed_request',
+      status: 400,
+      route: '/v1/chat/completions',
+      client_id: 'robot',
+    })
+  })
+})
+
 test('a request id that is not sane is replaced, so that nobody writes into our log', async () => {
   for (const id of [
     'short',
