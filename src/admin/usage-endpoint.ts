@@ -11,7 +11,7 @@ const word = z.string().min(1).max(300).optional()
 
 const querySchema = z.strictObject({
   ...pageQuery,
-  cursor: z.string().min(1).max(2000).optional().describe('next_cursor of the page before'),
+  cursor: z.string().min(1).max(20_000).optional().describe('next_cursor of the page before'),
   by: usageGroupSchema.default('tenant'),
   from: day.describe('the first day (UTC); the first of that month without it'),
   to: day.describe('the last day (UTC), included; today without it'),

@@ -7,6 +7,8 @@ import type { UsageSource } from './usage-report.ts'
 import { addLine, addSum, usageSumSchema, type UsageSum, type UsageSums } from './usage-sums.ts'
 
 const MS_PER_DAY = 86_400_000
+/** Behind it, years have more digits, and text is no longer in the order of time. */
+const LAST_DAY = '9999-12-31'
 
 /** How far a file has been summed up: up to that byte, where the record with that hash ends. */
 const keptSumsSchema = z.object({
@@ -25,7 +27,7 @@ const NOTHING: KeptSums = { bytes: 0, hash: '', sums: [] }
 export function createFileUsage(dir: string, { keepsSums }: { keepsSums: boolean }): UsageSource {
   return async function* sumsOf({ from, to }) {
     // What happened at the very end of a day may be in the file of the next.
-    const last = dayOf(Date.parse(to) + MS_PER_DAY)
+    const last = to < LAST_DAY ? dayOf(Date.parse(to) + MS_PER_DAY) : to
     for (const file of await listAuditFiles(dir)) {
       if (file.day < from || file.day > last) continue
       yield keepsSums ? await sumUpAndKeep(file) : (await sumUp(file, NOTHING)).sums

@@ -1,11 +1,16 @@
-/** Lines up rows under their headings, where there are any; a wide (Han) character takes two columns. */
+/**
+ * Lines up rows under their headings, where there are any; a wide (Han) character takes two columns. What would command the
+ * terminal is replaced: an id of another issuer may be anything.
+ */
 export function formatTable(
   headings: readonly string[],
   rows: readonly (readonly string[])[],
 ): string {
-  const lines = headings.length === 0 ? rows : [headings, ...rows]
+  const lines = (headings.length === 0 ? rows : [headings, ...rows]).map((cells) =>
+    cells.map((cell) => cell.replace(COMMANDS, '\ufffd')),
+  )
   const widths = (lines[0] ?? []).map((_cell, column) =>
-    Math.max(...lines.map((cells) => displayWidth(cells[column] ?? ''))),
+    lines.reduce((width, cells) => Math.max(width, displayWidth(cells[column] ?? '')), 0),
   )
   return lines
     .map((cells) =>
@@ -16,6 +21,9 @@ export function formatTable(
     )
     .join('\n')
 }
+
+/** Escape sequences, line breaks, and what turns the direction of text. */
+const COMMANDS = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu
 
 function displayWidth(text: string): number {
   return Array.from(text).reduce(

@@ -14,7 +14,7 @@ export function formatUsage(
   const hasTokens = rows.some((row) => row.completion_tokens > 0)
   const sizeOf = (row: UsageRow) => (hasTokens ? row.completion_tokens : row.requests)
   const greatestFirst = rows.toSorted((one, other) => sizeOf(other) - sizeOf(one))
-  const most = Math.max(...rows.map(sizeOf))
+  const most = rows.reduce((size, row) => Math.max(size, sizeOf(row)), 0)
   const headings = [
     ...namesOf(by).map((name) => name.toUpperCase()),
     'CALLS',

@@ -97,6 +97,12 @@ describe('a report', () => {
     ])
   })
 
+  test('may reach to the last day that there is', async () => {
+    const place = createPlace()
+    place.write([{}])
+    expect(await place.tokens({ to: '9999-12-31' })).toEqual([10])
+  })
+
   test('has a row for each tenant, client or subject', async () => {
     const place = createPlace()
     place.write([

@@ -43,6 +43,15 @@ test('without any tokens the bars show calls, and without calls it says so', () 
   expect(formatUsage([], 'tenant', PERIOD)).toBe('no calls from 2026-01-01 to 2026-01-31\n')
 })
 
+test('an id commands no terminal, and as many rows fit as there are', () => {
+  const rows = Array.from({ length: 200_000 }, (_row, i) =>
+    rowOf({ sub: i === 0 ? 'evil\u001b[2J\u009b\u202e\n' : `user:${i}` }),
+  )
+  const [, , first = '', ...others] = formatUsage(rows, 'subject', PERIOD).split('\n')
+  expect(first).toMatch(/^acme {4}evil\ufffd\[2J\ufffd\ufffd\ufffd {2}/)
+  expect(others).toHaveLength(200_000)
+})
+
 test('CSV quotes what needs it, and no id becomes a formula', () => {
   const rows = [
     rowOf({ sub: 'user:a' }),
