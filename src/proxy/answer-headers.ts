@@ -2,26 +2,32 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerResponse } from 'n
 import { HOP_BY_HOP } from './request-headers.ts'
 
 /**
- * What the model server says, without what is about its connection and what `ours` says itself. What it says of CORS is for
- * callers of its own: who may read the answer is ours to say.
+ * What the model server says, without what is about its connection and what we say ourselves: `own`, and what `res` has
+ * been given. What it says of CORS is for callers of its own: who may read the answer is ours to say.
  */
 export function responseHeaders(
   headers: IncomingHttpHeaders,
-  requestId: string,
-  ours: ServerResponse,
+  own: Readonly<Record<string, string>>,
+  res: ServerResponse,
 ): OutgoingHttpHeaders {
-  const named = [headers.connection ?? []].flat().join(',').toLowerCase().split(',')
-  const kept: OutgoingHttpHeaders = { 'x-request-id': requestId }
+  const named = namedIn(headers.connection)
+  const kept: OutgoingHttpHeaders = { ...own }
   for (const name in headers) {
-    if (HOP_BY_HOP.has(name) || name === 'x-request-id') continue
+    if (HOP_BY_HOP.has(name) || Object.hasOwn(own, name) || named?.has(name) === true) continue
     if (name.startsWith('access-control-')) continue
-    if (name !== 'vary' && ours.hasHeader(name)) continue
-    if (named.some((listed) => listed.trim() === name)) continue
+    if (name !== 'vary' && res.hasHeader(name)) continue
     kept[name] = headers[name]
   }
-  const ownVary = ours.getHeader('vary')
+  const ownVary = res.getHeader('vary')
   if (ownVary !== undefined) kept['vary'] = [ownVary, kept['vary'] ?? []].flat().join(', ')
   return kept
+}
+
+/** Headers that `Connection` names go no further (RFC 9110 §7.6.1); mostly it names none. */
+function namedIn(connection: string | string[] | undefined): Set<string> | undefined {
+  if (connection === undefined || connection === 'keep-alive' || connection === 'close') return
+  const names = [connection].flat().join(',').toLowerCase().split(',')
+  return new Set(names.map((name) => name.trim()))
 }
 
 export function contentLengthOf(headers: IncomingHttpHeaders): number | undefined {

@@ -31,7 +31,8 @@ export type Progress = { stage: 'unsent' | 'sent' | 'answered' }
 
 export type Exchange = {
   res: ServerResponse
-  requestId: string
+  /** Headers of ours in the answer, by their names in lower case. */
+  ownHeaders: Readonly<Record<string, string>>
   /** Where what was passed on of the answer is counted. */
   bytes: { out: number }
   progress: Progress
@@ -88,7 +89,7 @@ async function attempt(
   upstream: Upstream,
   { method, target, headers, body }: UpstreamRequest,
 ): Promise<UpstreamFailure | undefined> {
-  const { res, requestId, bytes, progress, firstByteMs, idleMs } = exchange
+  const { res, ownHeaders, bytes, progress, firstByteMs, idleMs } = exchange
   const { signal, upstreams, observer } = exchange
   if (res.closed) throw new ClientGone()
   signal.throwIfAborted()
@@ -139,7 +140,7 @@ async function attempt(
           upstreams.answered(upstream, isWork)
           observer?.onHeaders(status, upstreamHeaders)
           bodyLength = contentLengthOf(upstreamHeaders)
-          res.writeHead(status, responseHeaders(upstreamHeaders, requestId, res))
+          res.writeHead(status, responseHeaders(upstreamHeaders, ownHeaders, res))
           const isShort = bodyLength !== undefined && bodyLength <= ONE_WRITE_UP_TO_BYTES
           if (!isShort) res.flushHeaders()
         },

@@ -205,12 +205,11 @@ async function askModel(proxy: ProxyContext, call: Call, matched: Matched): Prom
   }
 }
 
-/** Counts the request against the caller's limits, and tells what they are in whatever the answer will be. */
+/** Counts the request against the caller's limits. Whatever the answer will be, it tells what they are. */
 async function count(proxy: ProxyContext, call: Call): Promise<void> {
   const entering = call.caller && proxy.limits.enter(call.caller.token)
   if (entering === undefined) return
   call.counted = await entering
-  call.res.setHeaders(new Map(Object.entries(call.counted.headers)))
 }
 
 async function sendToModel(
@@ -239,7 +238,7 @@ async function sendToModel(
   await forward(
     {
       res,
-      requestId: call.requestId,
+      ownHeaders: { 'x-request-id': call.requestId, ...call.counted?.headers },
       bytes: call.bytes,
       progress: call.progress,
       firstByteMs,
@@ -296,5 +295,8 @@ function refuse(proxy: ProxyContext, call: Call, error: unknown): void {
   }
   // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
   if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')
+  if (call.counted !== undefined && !res.headersSent) {
+    res.setHeaders(new Map(Object.entries(call.counted.headers)))
+  }
   call.bytes.out += sendProblem(res, refusal, call.requestId)
 }
