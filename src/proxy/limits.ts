@@ -34,8 +34,11 @@ export function createLimits(counters: Counters, defaults: Quota | undefined): L
   let known = new WeakMap<AccessToken, { of: LimitedAccounts | undefined }>()
 
   function limitedAccountsOf(token: AccessToken): LimitedAccounts | undefined {
-    const found = known.get(token) ?? { of: accountsOf(token, current) }
-    known.set(token, found)
+    let found = known.get(token)
+    if (found === undefined) {
+      found = { of: accountsOf(token, current) }
+      known.set(token, found)
+    }
     return found.of
   }
 
