@@ -44,6 +44,7 @@ export function startUpstreamChecks(
     connections: 1,
     // Each on a new connection: an old one says nothing about whether another can be had.
     pipelining: 0,
+    allowH2: false,
     connect: { timeout: connectTimeoutSeconds * 1000 },
     headersTimeout: ANSWER_MS,
   })

@@ -264,6 +264,8 @@ function createPool(url: string, options: UpstreamOptions): Pool {
   return new Pool(url, {
     connections: options.maxInFlightPerUpstream + PUBLIC_IN_FLIGHT,
     pipelining: 1,
+    // All requests would share one connection.
+    allowH2: false,
     connect: { timeout: options.connectTimeoutSeconds * 1000 },
     keepAliveTimeout: IDLE_CONNECTION_MS,
   })

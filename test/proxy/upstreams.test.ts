@@ -1,3 +1,4 @@
+import { createServer, type AddressInfo } from 'node:net'
 import * as fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createLog } from '../../src/kernel/log.ts'
@@ -191,4 +192,32 @@ describe('a model server that is ejected', () => {
     time.now += 60_000
     expect(upstreams.take()?.upstream).not.toBe(ill)
   })
+})
+
+test('over TLS, too, model servers are asked for HTTP/1.1 alone: each request and check has its connection', async () => {
+  const hellos: string[] = []
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.once('data', (hello) => {
+      hellos.push(hello.toString('latin1'))
+      socket.destroy()
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const upstreams = createUpstreams({
+    servers: [{ url: `https://127.0.0.1:${(server.address() as AddressInfo).port}` }],
+    maxInFlightPerUpstream: 1,
+    connectTimeoutSeconds: 2,
+    healthCheck: { path: '/health', intervalSeconds: 60 },
+    log,
+  })
+  open.push(upstreams)
+  await expect.poll(() => hellos.length).toBe(1)
+  const asked = upstreams.all[0]?.pool.request({ path: '/', method: 'GET' })
+  await expect(asked).rejects.toThrow()
+  expect(hellos.map((hello) => [hello.includes('http/1.1'), hello.includes('\x02h2')])).toEqual([
+    [true, false],
+    [true, false],
+  ])
+  server.close()
 })
