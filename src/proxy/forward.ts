@@ -100,17 +100,31 @@ async function attempt(
     let bodyLength: number | undefined
     const isWork = !isQuestion(method)
 
-    res.once('close', () => {
+    const onClose = () => {
       if (res.writableFinished) return
       isGone = true
       leave(new ClientGone())
-    })
-    signal.addEventListener('abort', () => leave(signal.reason))
+    }
+    const onAbort = () => leave(signal.reason)
     // One that still waits for a connection has no controller yet, and need not wait for it.
     const leave = (reason: Error) => {
       controller?.abort(reason)
+      fail(reason)
+    }
+    const stopListening = () => {
+      res.off('close', onClose)
+      signal.removeEventListener('abort', onAbort)
+    }
+    const fail = (reason: Error) => {
+      stopListening()
       reject(reason)
     }
+    const end = (failure?: UpstreamFailure) => {
+      stopListening()
+      resolve(failure)
+    }
+    res.once('close', onClose)
+    signal.addEventListener('abort', onAbort)
     const opened = typeof body === 'function' ? body() : body
     const markSent = () => {
       progress.stage = 'sent'
@@ -155,17 +169,17 @@ async function attempt(
           progress.stage = 'answered'
           addTrailers(res, trailers)
           res.end()
-          resolve(undefined)
+          end()
         },
         onResponseError(_controller, error) {
-          if (isGone) reject(new ClientGone())
-          else if (error instanceof AppError || error instanceof ClientGone) reject(error)
+          if (isGone) fail(new ClientGone())
+          else if (error instanceof AppError || error instanceof ClientGone) fail(error)
           else {
             const failure = upstreamFailureOf(error, controller !== undefined)
             const deadlineMs = failure.code === 'UND_ERR_HEADERS_TIMEOUT' ? firstByteMs : idleMs
             const isWorkUndone = isWork && !res.headersSent
             upstreams.failed(upstream, { ...failure, deadlineMs, isWorkUndone })
-            resolve(failure)
+            end(failure)
           }
         },
       },

@@ -189,6 +189,17 @@ describe('what requests meet', () => {
       .toBe(2)
   })
 
+  test('many that take no connection leave no listeners behind', async () => {
+    const dead = Array.from({ length: 12 }, (_, i) => ({ url: `http://127.0.0.1:${i + 2}` }))
+    const { call } = await startProxyBefore(dead, ['proxy.healthCheck.intervalSeconds=0'])
+    const warnings: string[] = []
+    const note = ({ message }: Error) => void warnings.push(message)
+    process.on('warning', note)
+    expect((await call()).status).toBe(502)
+    process.off('warning', note)
+    expect(warnings.filter((message) => /close|abort/.test(message))).toEqual([])
+  })
+
   test('a POST that a connection has taken is sent nowhere else, and a GET is', async () => {
     const models = [await startModel(), await startModel()]
     let arrived = 0
