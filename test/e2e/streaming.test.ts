@@ -481,6 +481,15 @@ describe('a model server that fails', () => {
     expect([response.status, await response.text()]).toEqual([200, 'the real one'])
   })
 
+  test('sends 100 Continue, for which nobody asked: 502', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.writeContinue()
+      res.end('never seen')
+    })
+    expect((await proxy.call(authorization)).status).toBe(502)
+  })
+
   test('names hop-by-hop headers in two Connection headers: they stay behind', async () => {
     proxy.model.answer((req) => {
       req.socket.end(
