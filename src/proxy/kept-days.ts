@@ -13,7 +13,14 @@ const fileSchema = z.strictObject({
   days: z.array(
     z.tuple([
       z.string(),
-      z.strictObject({ day: count, requests: count, tokens: count, settled: count }),
+      z.strictObject({
+        day: count,
+        requests: count,
+        tokens: count,
+        settled: count,
+        // Files of before it was kept have none.
+        meanBefore: count.default(0),
+      }),
     ]),
   ),
 })

@@ -19,7 +19,11 @@ export type Balance = {
   running: number
   dayRequests: number
   dayTokens: number
-  /** What the running requests are expected to take beyond that: each as much as the mean of the day, at least 1. */
+  /** Of how many requests these tokens are. */
+  daySettled: number
+  /** What one request took in the mean of the day before; 0 where that is not known. */
+  meanBefore: number
+  /** What the running requests are expected to take beyond `dayTokens`, where tokens are limited. */
   reservedTokens: number
 }
 
@@ -51,6 +55,13 @@ export type Counters = {
 
 /** Counters that outlive those who count: a request that is not renewed for a minute has ended with its process. */
 export type LeasedCounters = Counters & { renew: (of: Accounts, lease: string) => Promise<void> }
+
+/** What a request is expected to take where nothing is known: a scan of A4 at 150 dpi, two thousand to read, and its text. */
+export const FIRST_GUESS_TOKENS = 3000
+
+/** The mean of so many requests, rounded up; 0 of none. */
+export const meanOf = (tokens: number, settled: number): number =>
+  settled === 0 ? 0 : Math.max(1, Math.ceil(tokens / settled))
 
 export const DAY_MS = 86_400_000
 export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS)

@@ -2,8 +2,10 @@ import type { Clock } from '../kernel/clock.ts'
 import {
   dayOf,
   exhaustedIn,
+  FIRST_GUESS_TOKENS,
   isDaily,
   isLeased,
+  meanOf,
   type Account,
   type Accounts,
   type Balance,
@@ -19,8 +21,14 @@ import {
   type SlidingMinute,
 } from './sliding-minute.ts'
 
-/** What an account has used of one UTC day (its number since the epoch). */
-export type DayTally = { day: number; requests: number; tokens: number; settled: number }
+/** What an account has used of one UTC day (its number since the epoch), and what one request took the day before. */
+export type DayTally = {
+  day: number
+  requests: number
+  tokens: number
+  settled: number
+  meanBefore: number
+}
 
 type Tally = DayTally & { minute: SlidingMinute; running: Set<string> }
 
@@ -128,9 +136,9 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     days: () =>
       [...tallies]
         .filter(([, tally]) => isOfUse(tally))
-        .map(([id, { day, requests, tokens, settled }]) => [
+        .map(([id, { day, requests, tokens, settled, meanBefore }]) => [
           id,
-          { day, requests, tokens, settled },
+          { day, requests, tokens, settled, meanBefore },
         ]),
     restoreDays(days) {
       for (const [id, tally] of days) {
@@ -147,36 +155,41 @@ const newTally = (nowMs: number): Tally => ({
   requests: 0,
   tokens: 0,
   settled: 0,
+  meanBefore: 0,
 })
 
-const isOfUse = ({ requests, tokens }: DayTally): boolean => requests > 0 || tokens > 0
+const isOfUse = ({ requests, tokens, settled, meanBefore }: DayTally): boolean =>
+  requests > 0 || tokens > 0 || settled > 0 || meanBefore > 0
 
 /** A day that was begun goes on when the clock is put back a little: nobody gets a second budget for it. */
 function bringUpToDate(tally: Tally, nowMs: number): void {
   forgetOld(tally.minute, nowMs)
   const day = dayOf(nowMs)
   if (day === tally.day || day === tally.day - 1) return
-  Object.assign(tally, { day, requests: 0, tokens: 0, settled: 0 } satisfies DayTally)
+  const meanBefore = day === tally.day + 1 ? meanOf(tally.tokens, tally.settled) : 0
+  Object.assign(tally, { day, requests: 0, tokens: 0, settled: 0, meanBefore } satisfies DayTally)
 }
 
-/** The larger day counts, and with its tokens what one request takes there in the mean. */
+/** The larger day counts, and with its tokens of how many requests they are. */
 function takeOver(tally: Tally, known: Balance): void {
   tally.requests = Math.max(tally.requests, known.dayRequests)
+  if (known.meanBefore > 0) tally.meanBefore = known.meanBefore
   if (known.dayTokens <= tally.tokens) return
   tally.tokens = known.dayTokens
-  if (known.reservedTokens === 0) return
-  tally.settled = Math.ceil((known.dayTokens * known.running) / known.reservedTokens)
+  tally.settled = known.daySettled
 }
 
 function balanceOf({ quota }: Account, tally: Tally, nowMs: number): Balance {
-  const { minute, running, requests, tokens, settled } = tally
-  const expected = settled === 0 ? 1 : Math.max(1, Math.ceil(tokens / settled))
+  const { minute, running, requests, tokens, settled, meanBefore } = tally
+  const expected = meanOf(tokens, settled) || meanBefore || FIRST_GUESS_TOKENS
   return {
     minuteRequests: minute.total,
     minuteFreesInMs: freesInMs(minute, nowMs),
     running: running.size,
     dayRequests: requests,
     dayTokens: tokens,
+    daySettled: settled,
+    meanBefore,
     reservedTokens: quota.daily_tokens === undefined ? 0 : running.size * expected,
   }
 }

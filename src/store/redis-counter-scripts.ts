@@ -1,4 +1,4 @@
-import { DAY_MS } from './counters.ts'
+import { DAY_MS, FIRST_GUESS_TOKENS } from './counters.ts'
 import { createScript } from './redis-link.ts'
 import { MINUTE_MS } from './sliding-minute.ts'
 
@@ -10,8 +10,9 @@ const SLACK_MS = 60_000
  * server's own, one for all proxies), the lease, how long it lasts in ms, then four quotas for each account (empty: not counted).
  *
  * A minute is a hash of seconds, each with a thousand times its requests plus the millisecond of the last; leases are a sorted
- * set by when they end; a day is a hash that names its day. `stand` gives, of one account: requests in the minute, in how many ms
- * the first is forgotten, how many run, requests and tokens of the day, tokens set aside; then what an entry writes to.
+ * set by when they end; a day is a hash that names its day, and stays for one more where that needs its mean. `stand` gives, of
+ * one account: requests in the minute, in how many ms the first is forgotten, how many run, requests and tokens of the day, of how
+ * many requests these are, the mean of the day before, tokens set aside; then what an entry writes to.
  */
 const STAND = `
 local now = tonumber(ARGV[1])
@@ -62,25 +63,33 @@ local function countOne(key, s)
   redis.call('PEXPIRE', key, ${MINUTE_MS + 1000})
 end
 
-local function readDay(key)
-  local held = redis.call('HMGET', key, 'day', 'requests', 'tokens', 'settled')
-  local day = tonumber(held[1])
-  if day ~= today and day ~= today + 1 then return today, 0, 0, 0 end
-  return day, tonumber(held[2]), tonumber(held[3]), tonumber(held[4])
+local function meanOf(tokens, settled)
+  return settled == 0 and 0 or math.max(1, math.ceil(tokens / settled))
 end
-local function writeDay(key, day, requests, tokens, settled)
-  redis.call('HSET', key, 'day', day, 'requests', requests, 'tokens', tokens, 'settled', settled)
-  redis.call('PEXPIRE', key, string.format('%d', (day + 1) * ${DAY_MS} - now + ${SLACK_MS}))
+local function readDay(key)
+  local held = redis.call('HMGET', key, 'day', 'requests', 'tokens', 'settled', 'meanBefore')
+  local day, requests, tokens, settled = tonumber(held[1]), tonumber(held[2]), tonumber(held[3]), tonumber(held[4])
+  if not day then return today, 0, 0, 0, 0 end
+  if day == today or day == today + 1 then return day, requests, tokens, settled, tonumber(held[5]) or 0 end
+  return today, 0, 0, 0, day == today - 1 and meanOf(tokens, settled) or 0
+end
+local function writeDay(key, s, requests, tokens, settled)
+  redis.call('HSET', key, 'day', s.day, 'requests', requests, 'tokens', tokens, 'settled', settled, 'meanBefore', s[7])
+  local lastDay = s.day + (settled > 0 and 1 or 0)
+  redis.call('PEXPIRE', key, string.format('%d', (lastDay + 1) * ${DAY_MS} - now + ${SLACK_MS}))
 end
 
 local function stand(account)
   local rpm, concurrency, requests, tokens = quotasOf(account)
   local minute, leases, day = keysOf(account)
-  local s = { 0, 0, 0, 0, 0, 0 }
+  local s = { 0, 0, 0, 0, 0, 0, 0, 0 }
   if rpm then s[1], s[2], s.old, s.current = readMinute(minute) end
   if concurrency or tokens then s[3] = redis.call('ZCOUNT', leases, '(' .. now, '+inf') end
-  if requests or tokens then s.day, s[4], s[5], s.settled = readDay(day) end
-  if tokens then s[6] = s[3] * math.max(1, math.ceil(s[5] / math.max(1, s.settled))) end
+  if requests or tokens then s.day, s[4], s[5], s[6], s[7] = readDay(day) end
+  if tokens then
+    local expected = s[6] > 0 and meanOf(s[5], s[6]) or s[7] > 0 and s[7] or ${FIRST_GUESS_TOKENS}
+    s[8] = s[3] * expected
+  end
   return s
 end
 local accounts = #KEYS / 3
@@ -88,23 +97,23 @@ local standings = {}
 local function reply(first)
   local flat = { first, now }
   for _, s in ipairs(standings) do
-    for at = 1, 6 do flat[#flat + 1] = s[at] end
+    for at = 1, 8 do flat[#flat + 1] = s[at] end
   end
   return flat
 end
 for account = 1, accounts do standings[account] = stand(account) end
 `
 
-/** Gives 1 and the time, then the six numbers of each account. */
+/** Gives 1 and the time, then the eight numbers of each account. */
 export const READ = createScript(`${STAND}return reply(1)`)
 
-/** Enters all accounts or none. Gives 1 or 0 and the time, then the six numbers of each account as they are now. */
+/** Enters all accounts or none. Gives 1 or 0 and the time, then the eight numbers of each account as they are now. */
 export const ENTER = createScript(`${STAND}
 for account = 1, accounts do
   local rpm, concurrency, requests, tokens = quotasOf(account)
   local s = standings[account]
   if (rpm and s[1] >= rpm) or (concurrency and s[3] >= concurrency)
-    or (requests and s[4] >= requests) or (tokens and s[5] + s[6] >= tokens) then return reply(0) end
+    or (requests and s[4] >= requests) or (tokens and s[5] + s[8] >= tokens) then return reply(0) end
 end
 for account = 1, accounts do
   local rpm, concurrency, requests, tokens = quotasOf(account)
@@ -116,7 +125,7 @@ for account = 1, accounts do
     redis.call('ZADD', leases, now + ARGV[3], ARGV[2])
     redis.call('PEXPIRE', leases, ARGV[3])
   end
-  if requests or tokens then writeDay(day, s.day, s[4] + 1, s[5], s.settled) end
+  if requests or tokens then writeDay(day, s, s[4] + 1, s[5], s[6]) end
   standings[account] = stand(account)
 end
 return reply(1)
@@ -145,7 +154,7 @@ for account = 1, accounts do
   if s.day and (tokens or not counts) then
     local requests = s[4]
     if not counts and s.day == entered then requests = math.max(0, requests - 1) end
-    writeDay(day, s.day, requests, s[5] + (tokens or 0), s.settled + (tokens and 1 or 0))
+    writeDay(day, s, requests, s[5] + (tokens or 0), s[6] + (tokens and 1 or 0))
   end
 end
 return 1

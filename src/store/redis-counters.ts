@@ -84,21 +84,25 @@ const quotasOf = ({ accounts }: Accounts): RedisArgument[] =>
 
 function toStanding([, atMs, ...flat]: z.infer<typeof standingReply>): Standing {
   const balances: Balance[] = []
-  for (let at = 0; at < flat.length; at += 6) {
+  for (let at = 0; at < flat.length; at += 8) {
     const [
       minuteRequests = 0,
       minuteFreesInMs = 0,
       running = 0,
       dayRequests = 0,
       dayTokens = 0,
+      daySettled = 0,
+      meanBefore = 0,
       reservedTokens = 0,
-    ] = flat.slice(at, at + 6)
+    ] = flat.slice(at, at + 8)
     balances.push({
       minuteRequests,
       minuteFreesInMs,
       running,
       dayRequests,
       dayTokens,
+      daySettled,
+      meanBefore,
       reservedTokens,
     })
   }

@@ -1,6 +1,12 @@
 import * as fc from 'fast-check'
 import { beforeEach, expect, test } from 'vitest'
-import { DAY_MS, type Accounts, type Counters, type Quota } from '../../src/store/counters.ts'
+import {
+  DAY_MS,
+  FIRST_GUESS_TOKENS,
+  type Accounts,
+  type Counters,
+  type Quota,
+} from '../../src/store/counters.ts'
 
 /** Counters that go by the clock of the test, and others that a second process would have; the same where there is none. */
 export type CountersUnderTest = {
@@ -52,6 +58,8 @@ export function describeCounters(subject: () => CountersUnderTest): void {
         running: 0,
         dayRequests: 2,
         dayTokens: 0,
+        daySettled: 0,
+        meanBefore: 0,
         reservedTokens: 0,
       },
       {
@@ -60,6 +68,8 @@ export function describeCounters(subject: () => CountersUnderTest): void {
         running: 2,
         dayRequests: 0,
         dayTokens: 0,
+        daySettled: 0,
+        meanBefore: 0,
         reservedTokens: 0,
       },
     ])
@@ -76,6 +86,8 @@ export function describeCounters(subject: () => CountersUnderTest): void {
         running: 0,
         dayRequests: 0,
         dayTokens: 0,
+        daySettled: 0,
+        meanBefore: 0,
         reservedTokens: 0,
       },
     ])
@@ -158,16 +170,43 @@ export function describeCounters(subject: () => CountersUnderTest): void {
 
   test('running requests have as many tokens set aside as one took in the mean', async () => {
     const { counters } = subject()
-    const of = freshAccounts({ daily_tokens: 100 })
+    const of = freshAccounts({ daily_tokens: 10_000 })
     const [one, two, three] = [lease(), lease(), lease()]
     expect([await enter(of, one), await enter(of, two)]).toEqual([true, true])
-    expect((await counters.read(of)).balances).toMatchObject([{ reservedTokens: 2 }])
-    await counters.leave(of, one, served(30))
-    await counters.leave(of, two, served(41))
-    expect((await counters.read(of)).balances).toMatchObject([{ dayTokens: 71, reservedTokens: 0 }])
+    const guessed = 2 * FIRST_GUESS_TOKENS
+    expect((await counters.read(of)).balances).toMatchObject([{ reservedTokens: guessed }])
+    await counters.leave(of, one, served(3000))
+    await counters.leave(of, two, served(4101))
+    expect((await counters.read(of)).balances).toMatchObject([
+      { dayTokens: 7101, daySettled: 2, reservedTokens: 0 },
+    ])
     expect([await enter(of, three), await enter(of)]).toEqual([true, false])
     await counters.leave(of, three, served())
-    expect((await counters.read(of)).balances).toMatchObject([{ dayTokens: 71, reservedTokens: 0 }])
+    expect((await counters.read(of)).balances).toMatchObject([
+      { dayTokens: 7101, reservedTokens: 0 },
+    ])
+  })
+
+  test('what one took in the mean goes on over midnight, and is forgotten after a day without use', async () => {
+    const { time, counters } = subject()
+    const of = freshAccounts({ daily_tokens: 100_000 })
+    const letInAtOnce = async () => {
+      const names: string[] = []
+      for (let name = lease(); await enter(of, name); name = lease()) names.push(name)
+      return names
+    }
+    const first = lease()
+    await enter(of, first)
+    await counters.leave(of, first, served(9001))
+    time.now += DAY_MS
+    const names = await letInAtOnce()
+    expect(names).toHaveLength(12)
+    expect((await counters.read(of)).balances).toMatchObject([
+      { dayTokens: 0, daySettled: 0, meanBefore: 9001, reservedTokens: 12 * 9001 },
+    ])
+    for (const name of names) await counters.leave(of, name, served())
+    time.now += DAY_MS
+    expect(await letInAtOnce()).toHaveLength(Math.ceil(100_000 / FIRST_GUESS_TOKENS))
   })
 
   test('many at once, from two processes, are let in as often as the quota says', async () => {

@@ -48,7 +48,7 @@ describe.skipIf(!hasRedisServer)('counters that are shared', () => {
   const served = (tokens: number) => ({ tokens, wasServed: true, enteredAtMs: Date.now() })
 
   test('go on alone while Redis is away, with what they knew, and together when it is back', async () => {
-    const of = freshAccounts({ daily_requests: 4, daily_tokens: 1000, concurrency: 3 })
+    const of = freshAccounts({ daily_requests: 4, daily_tokens: 100_000, concurrency: 3 })
     const [one, two] = [join(), join()]
     expect(await two.enter(of, 'a')).toMatchObject({ isLetIn: true })
     expect(await one.enter(of, 'b')).toMatchObject({ isLetIn: true })

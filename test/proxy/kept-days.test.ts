@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
@@ -50,8 +50,24 @@ test('a daily budget goes on after a restart, and ends with its day', async () =
   expect(await third.enter(of, 'three')).toMatchObject({ isLetIn: false })
   await third.close()
   const tomorrow = await start(NOW + 86_400_000)
-  expect(await tomorrow.enter(of, 'four')).toMatchObject({ isLetIn: true })
+  expect(await tomorrow.enter(of, 'four')).toMatchObject({
+    isLetIn: true,
+    balances: [{ dayRequests: 1, dayTokens: 0, reservedTokens: 40 }, {}],
+  })
   await tomorrow.close()
+  expect(events).toEqual([])
+})
+
+test('a file of before the mean was kept is read', async () => {
+  const of = freshAccounts({ daily_requests: 1 })
+  await (await start()).close()
+  const day = { day: Math.floor(NOW / 86_400_000), requests: 1, tokens: 0, settled: 0 }
+  await mkdir(join(path, '..'), { recursive: true })
+  const days = [[of.accounts[0]?.id, day]]
+  await writeFile(path, JSON.stringify({ version: 1, days }), { mode: 0o600 })
+  const counters = await start()
+  expect(await counters.enter(of, 'two')).toMatchObject({ isLetIn: false })
+  await counters.close()
   expect(events).toEqual([])
 })
 

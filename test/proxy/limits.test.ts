@@ -153,7 +153,7 @@ describe('a proxy', () => {
   test('tells callers what they have left, without counting that', async () => {
     const tokenOf = clientWith({
       client: { rpm: 2, concurrency: 4 },
-      tenant: { daily_tokens: 1000 },
+      tenant: { daily_tokens: 100_000 },
     })
     const usage = (authorization?: string, method = 'GET') =>
       proxy.call(authorization, { method, body: null }, '/_gatehouse/usage')
@@ -165,7 +165,7 @@ describe('a proxy', () => {
     expect([answer.status, answer.headers.get('cache-control'), rateLimitOf(answer)]).toEqual([
       200,
       'no-store',
-      '"rpm";r=0;t=60, "concurrency";r=4, "daily_tokens";r=1000;t=82800',
+      '"rpm";r=0;t=60, "concurrency";r=4, "daily_tokens";r=100000;t=82800',
     ])
     expect(await answer.json()).toEqual({
       tenant_id: 'a tenant',
@@ -176,7 +176,7 @@ describe('a proxy', () => {
           rpm: { quota: 2, remaining: 0, resets_in_seconds: 60 },
           concurrency: { quota: 4, remaining: 4 },
         },
-        tenant: { daily_tokens: { quota: 1000, remaining: 1000, resets_in_seconds: 82_800 } },
+        tenant: { daily_tokens: { quota: 100_000, remaining: 100_000, resets_in_seconds: 82_800 } },
       },
     })
     expect(await (await usage(await tokenOf({ tenant_id: 'other' }))).json()).toMatchObject({

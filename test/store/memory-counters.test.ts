@@ -8,6 +8,8 @@ const NOTHING = {
   running: 0,
   dayRequests: 0,
   dayTokens: 0,
+  daySettled: 0,
+  meanBefore: 0,
   reservedTokens: 0,
 }
 
@@ -34,18 +36,22 @@ describe('counters in memory', () => {
 
   test('take over what others have counted of a day, and never less than their own', () => {
     const of = freshAccounts({ rpm: 3, concurrency: 2, daily_requests: 9, daily_tokens: 100 })
+    const before = { ...NOTHING, meanBefore: 7 }
     const own = createMemoryCounters(() => time.now)
-    const there = { ...NOTHING, dayRequests: 8, dayTokens: 50, running: 3, reservedTokens: 30 }
+    const there = { ...before, dayRequests: 8, dayTokens: 50, daySettled: 5, running: 3 }
     const known = { atMs: time.now, balances: [there] }
+    own.adopt(of, 'one', { ...known, balances: [before] })
+    expect(own.read(of).balances).toMatchObject([{ dayTokens: 0, reservedTokens: 7 }])
+    own.leave(of, 'one', { tokens: undefined, wasServed: false, enteredAtMs: time.now })
     own.adopt(of, 'one', known)
     expect(own.read(of).balances).toMatchObject([
-      { minuteRequests: 1, running: 1, dayRequests: 8, dayTokens: 50, reservedTokens: 10 },
+      { minuteRequests: 2, running: 1, dayRequests: 8, dayTokens: 50, reservedTokens: 10 },
     ])
     own.adopt(of, 'two', { ...known, balances: [NOTHING] })
     expect(own.enter(of, 'three').isLetIn).toBe(false)
     own.leave(of, 'one', { tokens: 1, wasServed: true, enteredAtMs: time.now })
     expect(own.read(of).balances).toMatchObject([
-      { minuteRequests: 2, running: 1, dayRequests: 9, dayTokens: 51 },
+      { minuteRequests: 3, running: 1, dayRequests: 9, dayTokens: 51 },
     ])
   })
 
