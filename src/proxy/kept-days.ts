@@ -2,10 +2,10 @@ import { z } from 'zod'
 import type { Log } from '../kernel/log.ts'
 import { createPacedWrites } from '../kernel/paced-writes.ts'
 import { readPrivateFile, writePrivateFile } from '../kernel/private-file.ts'
-import { isDaily, type Accounts, type Counters } from '../store/counters.ts'
+import { isDaily, type Accounts, type RecallingCounters } from '../store/counters.ts'
 import type { MemoryCounters } from '../store/memory-counters.ts'
 
-export type KeptCounters = Counters & { close: () => Promise<void> }
+export type KeptCounters = RecallingCounters & { close: () => Promise<void> }
 
 const count = z.int().nonnegative()
 const fileSchema = z.strictObject({
@@ -66,6 +66,7 @@ export async function keepDays(
       keep(of)
     },
     read: counters.read,
+    recall: counters.recall,
     close: writes.close,
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../kernel/errors.ts'
-import type { Counters, LimitName, Quota } from '../store/counters.ts'
+import type { LimitName, Quota, RecallingCounters } from '../store/counters.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { AuditFacts } from '../audit/record.ts'
 import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
@@ -11,6 +11,8 @@ import { remainingOf, type Remaining } from './remaining.ts'
 export type Counted = {
   /** `RateLimit-Policy` and `RateLimit`, for whatever the answer will be. */
   headers: Readonly<Record<string, string>>
+  /** For who has waited: AppError `rate_limited` when the tokens of a day are spent by now, as far as this process knows. */
+  requireTokens: () => void
   /** Must be called once, when the request is over. */
   settle: (usage: AuditFacts['usage'], wasServed: boolean) => void
 }
@@ -28,7 +30,7 @@ export type Limits = {
 }
 
 /** The caller's limits, counted where `counters` counts. */
-export function createLimits(counters: Counters, defaults: Quota | undefined): Limits {
+export function createLimits(counters: RecallingCounters, defaults: Quota | undefined): Limits {
   let current = defaults
   // A token is verified once and used often.
   let known = new WeakMap<AccessToken, { of: LimitedAccounts | undefined }>()
@@ -50,6 +52,19 @@ export function createLimits(counters: Counters, defaults: Quota | undefined): L
     if (!isLetIn) throw refusal(limits, headers)
     return {
       headers,
+      requireTokens() {
+        const { atMs, balances } = counters.recall(of)
+        const now = standing.balances.map((balance, i) => ({
+          ...balance,
+          dayTokens: balances[i]?.dayTokens ?? 0,
+          reservedTokens: 0,
+        }))
+        const left = remainingOf(of, { atMs, balances: now })
+        const spent = left.filter(
+          ({ name, remaining }) => name === 'daily_tokens' && remaining === 0,
+        )
+        if (spent.length > 0) throw refusal(spent, rateLimitHeaders(left))
+      },
       settle(usage, wasServed) {
         const how = { tokens: tokensOf(usage), wasServed, enteredAtMs: standing.atMs }
         void counters.leave(of, lease, how)

@@ -122,7 +122,7 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
   answerCall(proxy, call)
     .catch((error: unknown) => refuse(proxy, call, error))
     .finally(() => {
-      call.counted?.settle(call.usage, call.progress.stage !== 'unsent')
+      settle(call)
       discardRest(call)
       proxy.running.remove(call)
     })
@@ -153,8 +153,11 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   call.slot = slot
   const admittedAtMs = performance.now()
   try {
+    if (admitted instanceof Promise) call.counted?.requireTokens()
     await sendToModel(proxy, call, { headers, route, slot })
   } finally {
+    // Before its slot goes to the next, who may be of the same account.
+    settle(call)
     proxy.admission.release(slot, performance.now() - admittedAtMs)
   }
 }
@@ -210,6 +213,11 @@ async function count(proxy: ProxyContext, call: Call): Promise<void> {
   const entering = call.caller && proxy.limits.enter(call.caller.token)
   if (entering === undefined) return
   call.counted = await entering
+}
+
+function settle(call: Call): void {
+  call.counted?.settle(call.usage, call.progress.stage !== 'unsent')
+  call.counted = undefined
 }
 
 async function sendToModel(

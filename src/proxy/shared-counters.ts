@@ -4,10 +4,10 @@ import {
   isDaily,
   isLeased,
   type Accounts,
-  type Counters,
   type Entered,
   type LeasedCounters,
   type Leaving,
+  type RecallingCounters,
 } from '../store/counters.ts'
 import type { MemoryCounters } from '../store/memory-counters.ts'
 
@@ -22,7 +22,7 @@ export type SharedCountersOptions = {
   probeIntervalMs?: number
 }
 
-export type SharedCounters = Omit<Counters, 'enter' | 'leave'> & {
+export type SharedCounters = Omit<RecallingCounters, 'enter' | 'leave'> & {
   enter: (of: Accounts, lease: string) => Promise<Entered>
   leave: (of: Accounts, lease: string, how: Leaving) => void
   isDegraded: () => boolean
@@ -144,6 +144,7 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
       }
       return local.read(of)
     },
+    recall: local.recall,
     isDegraded: () => isDegraded,
     async close() {
       isClosed = true

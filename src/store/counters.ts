@@ -53,6 +53,9 @@ export type Counters = {
   read: (of: Accounts) => Standing | Promise<Standing>
 }
 
+/** Counters that also tell, without asking anybody, what this process knows: where others count as well, there may be more. */
+export type RecallingCounters = Counters & { recall: (of: Accounts) => Standing }
+
 /** Counters that outlive those who count: a request that is not renewed for a minute has ended with its process. */
 export type LeasedCounters = Counters & { renew: (of: Accounts, lease: string) => Promise<void> }
 

@@ -9,7 +9,7 @@ import {
   type Account,
   type Accounts,
   type Balance,
-  type Counters,
+  type RecallingCounters,
   type Entered,
   type Standing,
 } from './counters.ts'
@@ -34,9 +34,9 @@ type Tally = DayTally & { minute: SlidingMinute; running: Set<string> }
 
 /** Never asks anybody, so that nothing need be waited for. */
 export type MemoryCounters = {
-  [name in keyof Counters]: (
-    ...args: Parameters<Counters[name]>
-  ) => Awaited<ReturnType<Counters[name]>>
+  [name in keyof RecallingCounters]: (
+    ...args: Parameters<RecallingCounters[name]>
+  ) => Awaited<ReturnType<RecallingCounters[name]>>
 } & {
   /** Counts a request that was let in elsewhere, and takes over what is known there of the day. */
   adopt: (of: Accounts, lease: string, standing: Standing) => void
@@ -96,6 +96,8 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     }
   }
 
+  const read = ({ accounts }: Accounts): Standing => stand(accounts, clock())
+
   return {
     enter({ accounts }, lease): Entered {
       const nowMs = clock()
@@ -132,7 +134,8 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
         tally.settled += 1
       }
     },
-    read: ({ accounts }) => stand(accounts, clock()),
+    read,
+    recall: read,
     days: () =>
       [...tallies]
         .filter(([, tally]) => isOfUse(tally))

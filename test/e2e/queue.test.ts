@@ -89,6 +89,38 @@ async function occupy(): Promise<{ leave: () => Promise<void> }> {
 }
 
 describe('while the model server is full', () => {
+  test('who has waited is refused when the tokens of the day were spent meanwhile', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume().on('end', () => {
+        const finish = () => {
+          res.setHeader('content-type', 'application/json')
+          res.end('{"usage":{"prompt_tokens":6000,"completion_tokens":3000}}')
+        }
+        atModel.push({ body: '', finish })
+      })
+    })
+    const limited = await bearerOf('limited', { limits: { tenant: { daily_tokens: 9000 } } })
+    const first = proxy.call(limited)
+    await until.atModel(1)
+    const waiting = [proxy.call(limited), proxy.call(limited)]
+    await until.waiting(2)
+    const other = ask('other')
+    await until.waiting(3)
+    atModel[0]?.finish()
+    expect((await first).status).toBe(200)
+    await until.atModel(2)
+    atModel[1]?.finish()
+    expect((await other).status).toBe(200)
+    for (const refused of await Promise.all(waiting)) {
+      expect([refused.status, refused.headers.get('ratelimit')]).toEqual([
+        429,
+        expect.stringContaining('"daily_tokens";r=0'),
+      ])
+      expect(await refused.json()).toMatchObject({ error: { code: 'rate_limited' } })
+    }
+    await recordOf({ tenant_id: 'limited', decision: 'deny', reason: 'tenant_daily_tokens' })
+  })
+
   test('tenants take turns, however many of one wait, and the record says for how long', async () => {
     const slot = await occupy()
     const flood = [1, 2, 3].map((n) => ask('flood', `flood ${n}`))
