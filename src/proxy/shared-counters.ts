@@ -3,6 +3,7 @@ import type { Log } from '../kernel/log.ts'
 import {
   isDaily,
   isLeased,
+  requestsChange,
   type Accounts,
   type Entered,
   type LeasedCounters,
@@ -33,10 +34,13 @@ export type SharedCounters = Omit<RecallingCounters, 'enter' | 'leave'> & {
 /** A third of a lease, so that one renewal may fail. */
 const RENEW_INTERVAL_MS = 20_000
 const PROBE_INTERVAL_MS = 500
-/** Requests that ended meanwhile, to be settled when the shared counters are back. */
-const MAX_UNSETTLED = 10_000
+/** Requests that ended meanwhile, to be settled when the shared counters are back; so many of them at once. */
+const MAX_UNSETTLED = 100_000
+const SETTLED_AT_ONCE = 100
+/** How often one is tried when the shared counters answer: that it fails is then its own fault. */
+const MAX_TRIES = 3
 
-type Settling = { of: Accounts; lease: string; how: Leaving }
+type Settling = { of: Accounts; lease: string; how: Leaving; tries: number }
 
 /**
  * Counts with all other proxies and, while that cannot be done, by `onFailure`. Only requests that come before it is known that
@@ -45,7 +49,9 @@ type Settling = { of: Accounts; lease: string; how: Leaving }
 export function createSharedCounters(options: SharedCountersOptions): SharedCounters {
   const { shared, local, onFailure, log, probeIntervalMs = PROBE_INTERVAL_MS } = options
   const running = new Map<string, { of: Accounts; isShared: boolean }>()
-  const unsettled: Settling[] = []
+  let unsettled: Settling[] = []
+  // One of each tenant, because each is counted in a place of its own, and only some may be away.
+  const failing = new Map<string, Accounts>()
   const settling = new Set<Promise<void>>()
   let isDegraded = false
   let isProbing = false
@@ -59,11 +65,12 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
 
   function renewAll(): void {
     for (const [lease, { of }] of running) {
-      if (of.accounts.some(isLeased)) shared.renew(of, lease).catch(degrade)
+      if (of.accounts.some(isLeased)) shared.renew(of, lease).catch((e) => degrade(e, of))
     }
   }
 
-  function degrade(error: unknown): void {
+  function degrade(error: unknown, of: Accounts): void {
+    failing.set(of.tenant, of)
     if (isDegraded || isClosed) return
     isDegraded = true
     const fields = { event: 'limits.degraded', reason: onFailure, err: error }
@@ -73,17 +80,31 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
   async function probe(): Promise<void> {
     isProbing = true
     try {
-      await shared.read({ tenant: '', accounts: [] })
-      // Each is tried once more, so that none that cannot be settled keeps the others waiting for ever.
-      for (let next = unsettled.shift(); next !== undefined; next = unsettled.shift()) {
-        await shared.leave(next.of, next.lease, next.how)
+      for (const [tenant, of] of failing) {
+        await shared.probe(of)
+        failing.delete(tenant)
       }
-      if (!isClosed) share()
+      while (unsettled.length > 0 && failing.size === 0) await settleMany()
+      if (!isClosed && failing.size === 0) share()
     } catch {
       // Still away: the next probe asks again.
     } finally {
       isProbing = false
     }
+  }
+
+  /** Those that fail are tried again, but none for ever: it would keep the others waiting. */
+  async function settleMany(): Promise<void> {
+    const ended = unsettled.slice(0, SETTLED_AT_ONCE)
+    unsettled = unsettled.slice(SETTLED_AT_ONCE)
+    await Promise.all(
+      ended.map(({ of, lease, how, tries }) =>
+        Promise.resolve(shared.leave(of, lease, how)).catch(() => {
+          failing.set(of.tenant, of)
+          if (tries < MAX_TRIES) unsettled.push({ of, lease, how, tries: tries + 1 })
+        }),
+      ),
+    )
   }
 
   function share(): void {
@@ -98,7 +119,7 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
     try {
       if (!isDegraded) return await shared.leave(of, lease, how)
     } catch (error) {
-      degrade(error)
+      degrade(error, of)
     }
     if (unsettled.length < MAX_UNSETTLED) unsettled.push(ended)
   }
@@ -122,7 +143,7 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
         running.set(lease, { of, isShared: true })
         return entered
       } catch (error) {
-        degrade(error)
+        degrade(error, of)
         return enterAlone(of, lease)
       }
     },
@@ -130,17 +151,16 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
       const isShared = running.get(lease)?.isShared === true
       running.delete(lease)
       local.leave(of, lease, how)
-      if (!hasEffect(of, how)) return
-      // Of one that was let in here alone, the shared counters know nothing that could be taken back.
-      const ended = { of, lease, how: isShared ? how : { ...how, wasServed: true } }
-      const sent = settle(ended).finally(() => settling.delete(sent))
+      const known = { ...how, wasEnteredElsewhere: !isShared }
+      if (!hasEffect(of, known)) return
+      const sent = settle({ of, lease, how: known, tries: 1 }).finally(() => settling.delete(sent))
       settling.add(sent)
     },
     async read(of) {
       try {
         if (!isDegraded) return await shared.read(of)
       } catch (error) {
-        degrade(error)
+        degrade(error, of)
       }
       return local.read(of)
     },
@@ -155,9 +175,11 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
   }
 }
 
-const hasEffect = ({ accounts }: Accounts, { tokens, wasServed }: Leaving): boolean =>
+const hasEffect = ({ accounts }: Accounts, how: Leaving): boolean =>
   accounts.some(
-    (account) => isLeased(account) || (isDaily(account) && (tokens !== undefined || !wasServed)),
+    (account) =>
+      isLeased(account) ||
+      (isDaily(account) && (how.tokens !== undefined || requestsChange(how) !== 0)),
   )
 
 const notCounted = (): AppError =>

@@ -37,6 +37,14 @@ export type Leaving = {
   /** Whether a model server had it; if not, it does not count against a day. */
   readonly wasServed: boolean
   readonly enteredAtMs: number
+  /** Whether it was let in without these counters, so that it counts against its day only now. */
+  readonly wasEnteredElsewhere?: boolean
+}
+
+/** By how much that changes the requests of the day on which it was let in. */
+export function requestsChange({ wasServed, wasEnteredElsewhere = false }: Leaving): number {
+  if (wasEnteredElsewhere) return wasServed ? 1 : 0
+  return wasServed ? 0 : -1
 }
 
 /**
@@ -57,7 +65,11 @@ export type Counters = {
 export type RecallingCounters = Counters & { recall: (of: Accounts) => Standing }
 
 /** Counters that outlive those who count: a request that is not renewed for a minute has ended with its process. */
-export type LeasedCounters = Counters & { renew: (of: Accounts, lease: string) => Promise<void> }
+export type LeasedCounters = Counters & {
+  renew: (of: Accounts, lease: string) => Promise<void>
+  /** Fails where nothing can be counted for these accounts just now; counts nothing. */
+  probe: (of: Accounts) => Promise<void>
+}
 
 /** What a request is expected to take where nothing is known: a scan of A4 at 150 dpi, two thousand to read, and its text. */
 export const FIRST_GUESS_TOKENS = 3000

@@ -6,6 +6,7 @@ import {
   isDaily,
   isLeased,
   meanOf,
+  requestsChange,
   type Account,
   type Accounts,
   type Balance,
@@ -120,14 +121,15 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
         if (known !== undefined) takeOver(tallyOf(account, nowMs), known)
       }
     },
-    leave({ accounts }, lease, { tokens, wasServed, enteredAtMs }) {
+    leave({ accounts }, lease, how) {
+      const { tokens, enteredAtMs } = how
       const nowMs = clock()
       for (const account of accounts) {
         const tally = tallyOf(account, nowMs)
         tally.running.delete(lease)
         if (!isDaily(account)) continue
-        if (!wasServed && dayOf(enteredAtMs) === tally.day) {
-          tally.requests = Math.max(0, tally.requests - 1)
+        if (dayOf(enteredAtMs) === tally.day) {
+          tally.requests = Math.max(0, tally.requests + requestsChange(how))
         }
         if (tokens === undefined) continue
         tally.tokens += tokens

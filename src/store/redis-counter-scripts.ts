@@ -144,18 +144,23 @@ end
 return 1
 `)
 
-/** After the quotas: the tokens (empty: not known), whether the request counts against its day, and which day that was. */
+/** After the quotas: the tokens (empty: not known), by how much the requests of its day change, and which day that was. */
 export const LEAVE = createScript(`${STAND}
-local tokens, counts, entered = tonumber(ARGV[#ARGV - 2]), ARGV[#ARGV - 1] == '1', tonumber(ARGV[#ARGV])
+local tokens, change, entered = tonumber(ARGV[#ARGV - 2]), tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
 for account = 1, accounts do
   local _, leases, day = keysOf(account)
   redis.call('ZREM', leases, ARGV[2])
   local s = standings[account]
-  if s.day and (tokens or not counts) then
+  if s.day and (tokens or change ~= 0) then
     local requests = s[4]
-    if not counts and s.day == entered then requests = math.max(0, requests - 1) end
+    if s.day == entered then requests = math.max(0, requests + change) end
     writeDay(day, s, requests, s[5] + (tokens or 0), s[6] + (tokens and 1 or 0))
   end
 end
+return 1
+`)
+
+/** Writes beside the accounts: it fails like what counts there, also where a server is full or may only be read. */
+export const PROBE = createScript(`redis.call('SET', KEYS[1], 1, 'PX', 1000)
 return 1
 `)

@@ -4,12 +4,13 @@ import type { Clock } from '../kernel/clock.ts'
 import {
   dayOf,
   LIMIT_NAMES,
+  requestsChange,
   type Accounts,
   type Balance,
   type LeasedCounters,
   type Standing,
 } from './counters.ts'
-import { ENTER, LEAVE, READ, RENEW } from './redis-counter-scripts.ts'
+import { ENTER, LEAVE, PROBE, READ, RENEW } from './redis-counter-scripts.ts'
 import { createRedisLink, type RedisScript } from './redis-link.ts'
 import type { RedisArgument } from './redis.ts'
 import type { RedisTarget } from './redis-url.ts'
@@ -58,9 +59,12 @@ export function openRedisCounters(
     async renew(of, lease) {
       await run(RENEW, of, lease)
     },
-    async leave(of, lease, { tokens, wasServed, enteredAtMs }) {
-      const how = [tokens ?? '', wasServed ? 1 : 0, dayOf(enteredAtMs)]
-      await run(LEAVE, of, lease, how)
+    async probe({ tenant }) {
+      await link.run({ script: PROBE, keys: [`${placeOf(keyPrefix, tenant)}probe`], args: [] })
+    },
+    async leave(of, lease, how) {
+      const { tokens, enteredAtMs } = how
+      await run(LEAVE, of, lease, [tokens ?? '', requestsChange(how), dayOf(enteredAtMs)])
     },
     async read(of) {
       return toStanding(standingReply.parse(await run(READ, of, '')))
@@ -69,10 +73,15 @@ export function openRedisCounters(
   }
 }
 
-/** What is in the names is hashed: it may be anything, of any length, and need not be read in Redis. One tenant, one slot. */
+/** What is in the names is hashed: it may be anything, of any length, and need not be read in Redis. */
+const digest = (text: string): string => hash('sha256', text, 'base64url')
+
+/** One tenant, one slot. */
+const placeOf = (keyPrefix: string, tenant: string): string =>
+  `${keyPrefix}limits:{${digest(tenant)}}:`
+
 function keysOf(keyPrefix: string, { tenant, accounts }: Accounts): string[] {
-  const digest = (text: string) => hash('sha256', text, 'base64url')
-  const own = `${keyPrefix}limits:{${digest(tenant)}}:`
+  const own = placeOf(keyPrefix, tenant)
   return accounts.flatMap(({ id }) => {
     const account = digest(id)
     return [`${own}minute:${account}`, `${own}leases:${account}`, `${own}day:${account}`]

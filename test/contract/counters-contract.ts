@@ -168,6 +168,20 @@ export function describeCounters(subject: () => CountersUnderTest): void {
     expect((await counters.read(of)).balances).toMatchObject([{ dayRequests: 1 }])
   })
 
+  test('a request that was let in elsewhere counts against its day when it ends, if a model server had it', async () => {
+    const { time, counters } = subject()
+    const of = freshAccounts({ daily_requests: 2, daily_tokens: 100 })
+    const elsewhere = { ...served(7), wasEnteredElsewhere: true }
+    await counters.leave(of, lease(), elsewhere)
+    await counters.leave(of, lease(), { ...elsewhere, tokens: undefined, wasServed: false })
+    const used = [{ dayRequests: 1, dayTokens: 7, running: 0 }]
+    expect((await counters.read(of)).balances).toMatchObject(used)
+    expect([await enter(of), await enter(of)]).toEqual([true, false])
+    time.now += DAY_MS
+    await counters.leave(of, lease(), elsewhere)
+    expect((await counters.read(of)).balances).toMatchObject([{ dayRequests: 0, dayTokens: 7 }])
+  })
+
   test('running requests have as many tokens set aside as one took in the mean', async () => {
     const { counters } = subject()
     const of = freshAccounts({ daily_tokens: 10_000 })

@@ -90,6 +90,7 @@ describe.skipIf(!hasRedisServer).each([
       moves: fc.oneof(fc.nat(70_000), fc.nat(900)),
       tokens: fc.option(fc.nat(9000), { nil: undefined }),
       wasServed: fc.boolean(),
+      wasEnteredElsewhere: fc.boolean(),
       isEnd: fc.boolean(),
     })
     await fc.assert(

@@ -68,7 +68,43 @@ describe.skipIf(!hasRedisServer)('counters that are shared', () => {
       'the running one is known',
       async () => (await two.read(of)).balances[0]?.running === 2,
     )
-    expect(await two.read(of)).toMatchObject({ balances: [{ dayRequests: 2, dayTokens: 70 }] })
+    expect(await two.read(of)).toMatchObject({ balances: [{ dayRequests: 3, dayTokens: 70 }] })
+    const events = logged.map((line) => /"event":"([^"]+)"/.exec(line)?.[1])
+    expect(events).toEqual(['limits.degraded', 'limits.shared'])
+  })
+
+  test('count what they let in alone against the day, so that an outage brings no second budget', async () => {
+    const of = freshAccounts({ daily_requests: 20 })
+    const counters = join()
+    let letIn = 0
+    const call = async (name: string) => {
+      if (!(await counters.enter(of, name)).isLetIn) return
+      letIn += 1
+      counters.leave(of, name, { ...served(1), tokens: undefined })
+    }
+    await call('before')
+    await takeAway()
+    for (let i = 0; i < 9; i += 1) await call(`meanwhile ${i}`)
+    await giveBack()
+    await waitUntil('they are shared again', async () => !counters.isDegraded())
+    for (let i = 0; i < 30; i += 1) await call(`after ${i}`)
+    expect(letIn).toBe(20)
+  })
+
+  test('stay alone as long as Redis answers questions and counts nothing', async () => {
+    const of = freshAccounts({ rpm: 100, daily_requests: 100 })
+    const counters = join()
+    const refusals = async () =>
+      Number(/errorstat_OOM:count=(\d+)/.exec(String(await ask('info', 'errorstats')))?.[1] ?? 0)
+    await ask('config', 'set', 'maxmemory', 1)
+    try {
+      expect(await counters.enter(of, 'one')).toMatchObject({ isLetIn: true })
+      await waitUntil('it was asked again', async () => (await refusals()) >= 5)
+      expect(await counters.enter(of, 'two')).toMatchObject({ isLetIn: true })
+    } finally {
+      await ask('config', 'set', 'maxmemory', 0)
+    }
+    await waitUntil('they are shared again', async () => !counters.isDegraded())
     const events = logged.map((line) => /"event":"([^"]+)"/.exec(line)?.[1])
     expect(events).toEqual(['limits.degraded', 'limits.shared'])
   })

@@ -1,0 +1,121 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { createLog } from '../../src/kernel/log.ts'
+import { createSharedCounters } from '../../src/proxy/shared-counters.ts'
+import type { Accounts, LeasedCounters } from '../../src/store/counters.ts'
+import { createMemoryCounters } from '../../src/store/memory-counters.ts'
+import { freshAccounts } from '../contract/counters-contract.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+const PROBE_INTERVAL_MS = 2
+const served = { tokens: 1, wasServed: true, enteredAtMs: 0 }
+
+/** Counters that others hold, of which the test says for which tenants they are away. */
+function startShared() {
+  const counters = createMemoryCounters(() => 0)
+  const away = new Set<string>()
+  const events: string[] = []
+  const require = ({ tenant }: Accounts) => {
+    if (away.has(tenant)) throw new Error('away')
+  }
+  const shared: LeasedCounters = {
+    async enter(of, lease) {
+      require(of)
+      return counters.enter(of, lease)
+    },
+    async leave(of, lease, how) {
+      require(of)
+      counters.leave(of, lease, how)
+    },
+    async read(of) {
+      require(of)
+      return counters.read(of)
+    },
+    async renew(of) {
+      require(of)
+    },
+    async probe(of) {
+      require(of)
+    },
+  }
+  const start = (changed: Partial<LeasedCounters> = {}) => {
+    const started = createSharedCounters({
+      shared: { ...shared, ...changed },
+      local: createMemoryCounters(() => 0),
+      onFailure: 'local',
+      log: createLog('info', {
+        write: (line) => void events.push(/"event":"([^"]+)"/.exec(line)?.[1] ?? ''),
+      }),
+      probeIntervalMs: PROBE_INTERVAL_MS,
+    })
+    onTestFinished(() => started.close())
+    return started
+  }
+  return { away, events, counters, shared, start }
+}
+
+/** As many times as a probe could begin meanwhile. */
+async function passProbes(): Promise<void> {
+  let ticks = 0
+  const ticking = setInterval(() => (ticks += 1), PROBE_INTERVAL_MS)
+  await waitUntil('several intervals', async () => ticks >= 10)
+  clearInterval(ticking)
+}
+
+test('what has ended meanwhile is settled once, however slowly that is answered', async () => {
+  const { away, counters, shared, start } = startShared()
+  const of = freshAccounts({ daily_tokens: 1e9 })
+  const asked: string[] = []
+  const held = Promise.withResolvers<void>()
+  const proxy = start({
+    async leave(accounts, lease, how) {
+      asked.push(lease)
+      await held.promise
+      await shared.leave(accounts, lease, how)
+    },
+  })
+  away.add(of.tenant)
+  const names = Array.from({ length: 250 }, (_, i) => `lease ${i}`)
+  for (const name of names) {
+    await proxy.enter(of, name)
+    proxy.leave(of, name, served)
+  }
+  away.clear()
+  await waitUntil('the first are settled', async () => asked.length > 0)
+  await passProbes()
+  held.resolve()
+  await waitUntil('they are shared again', async () => !proxy.isDegraded())
+  expect(asked).toEqual(names)
+  expect(counters.read(of).balances).toMatchObject([{ dayTokens: 250, daySettled: 250 }])
+})
+
+test('while the place of one tenant is away they stay alone, whoever else could be counted', async () => {
+  const { away, events, start } = startShared()
+  const [gone, other] = [freshAccounts({ rpm: 100 }), freshAccounts({ rpm: 100 })]
+  const proxy = start()
+  away.add(gone.tenant)
+  await proxy.enter(other, 'one')
+  await proxy.enter(gone, 'two')
+  await passProbes()
+  expect([proxy.isDegraded(), events]).toEqual([true, ['limits.degraded']])
+  away.clear()
+  await waitUntil('they are shared again', async () => !proxy.isDegraded())
+})
+
+test('one that cannot be settled does not keep the others waiting for ever', async () => {
+  const { away, counters, shared, start } = startShared()
+  const of = freshAccounts({ daily_tokens: 1e9 })
+  const proxy = start({
+    async leave(accounts, lease, how) {
+      if (lease === 'never') throw new Error('never')
+      await shared.leave(accounts, lease, how)
+    },
+  })
+  away.add(of.tenant)
+  for (const name of ['never', 'other']) {
+    await proxy.enter(of, name)
+    proxy.leave(of, name, served)
+  }
+  away.clear()
+  await waitUntil('they are shared again', async () => !proxy.isDegraded())
+  expect(counters.read(of).balances).toMatchObject([{ dayTokens: 1 }])
+})
