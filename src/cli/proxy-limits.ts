@@ -10,7 +10,11 @@ import { parseRedisUrl } from '../store/redis-url.ts'
 import { REDIS_KEY_PREFIX } from './open-registry.ts'
 import type { Surroundings } from './running.ts'
 
-export type ProxyLimits = { limits: Limits; close: () => Promise<void> }
+export type ProxyLimits = {
+  limits: Limits
+  reload: (settings: Config['limits']) => void
+  close: () => Promise<void>
+}
 
 /** A request waits for it once, when Redis goes silent; then nobody does. */
 const REDIS_DEADLINE_MS = 1000
@@ -24,7 +28,12 @@ export async function openProxyLimits(
   const local = createMemoryCounters(clock)
   if (redis.url === undefined) {
     const kept = await keepDays(join(dataDir, 'limits.json'), local, log)
-    return { limits: createLimits(kept, limits.defaults), close: kept.close }
+    const alone = createLimits(kept, limits.defaults)
+    return {
+      limits: alone,
+      reload: ({ defaults }) => alone.setDefaults(defaults),
+      close: kept.close,
+    }
   }
   const redisCounters = openRedisCounters({
     target: parseRedisUrl(redis.url),
@@ -41,8 +50,13 @@ export async function openProxyLimits(
       this.set(counters.isDegraded() ? 1 : 0)
     },
   })
+  const together = createLimits(counters, limits.defaults)
   return {
-    limits: createLimits(counters, limits.defaults),
+    limits: together,
+    reload(next) {
+      together.setDefaults(next.defaults)
+      counters.setOnFailure(next.onFailure)
+    },
     async close() {
       await counters.close()
       redisCounters.close()

@@ -14,6 +14,7 @@ const TAKEN_OVER = new Set([
   'proxy.maxBodyBytes',
   'proxy.firstByteTimeoutSeconds',
   'proxy.idleTimeoutSeconds',
+  'limits.onFailure',
   ...LIMIT_NAMES.map((name) => `limits.defaults.${name}`),
 ])
 const CERTIFICATE = /^(issuer|admin|proxy)\.tls\.(?:cert|key)$/

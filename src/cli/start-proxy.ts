@@ -107,7 +107,8 @@ export async function openProxy(
     clock,
     observeWait: metrics.observeWait,
   })
-  const { limits, close: closeLimits } = await openProxyLimits(config, { log, clock }, registry)
+  const counting = await openProxyLimits(config, { log, clock }, registry)
+  const { limits } = counting
   const verifying = createProxy({
     url: proxy.url,
     issuer: issuer.url,
@@ -165,7 +166,7 @@ export async function openProxy(
       return () => {
         renewCertificate()
         verifying.setRouting(routingOf(next))
-        limits.setDefaults(next.limits.defaults)
+        counting.reload(next.limits)
       }
     },
     async close(drainSeconds) {
@@ -173,7 +174,7 @@ export async function openProxy(
       reports.stop()
       await server.drain(drainSeconds)
       await verifying.settled()
-      await closeLimits()
+      await counting.close()
       await upstreams.close()
       await audit.close()
       await revocations.close()

@@ -12,12 +12,14 @@ import {
 } from '../store/counters.ts'
 import type { MemoryCounters } from '../store/memory-counters.ts'
 
+export type OnFailure = 'local' | 'refuse' | 'continue'
+
 export type SharedCountersOptions = {
   shared: LeasedCounters
   /** Counts in parallel what this process lets in, and decides alone while the shared ones are away. */
   local: MemoryCounters
   /** What becomes of requests meanwhile: limited by this process alone, refused, or all let in. */
-  onFailure: 'local' | 'refuse' | 'continue'
+  onFailure: OnFailure
   log: Log
   /** How often it is asked whether the shared ones are back. */
   probeIntervalMs?: number
@@ -27,6 +29,7 @@ export type SharedCounters = Omit<RecallingCounters, 'enter' | 'leave'> & {
   enter: (of: Accounts, lease: string) => Promise<Entered>
   leave: (of: Accounts, lease: string, how: Leaving) => void
   isDegraded: () => boolean
+  setOnFailure: (next: OnFailure) => void
   /** Waits until what has ended is settled. */
   close: () => Promise<void>
 }
@@ -47,12 +50,13 @@ type Settling = { of: Accounts; lease: string; how: Leaving; tries: number }
  * the shared counters are away have waited for them; the others do not, until a question in the background is answered.
  */
 export function createSharedCounters(options: SharedCountersOptions): SharedCounters {
-  const { shared, local, onFailure, log, probeIntervalMs = PROBE_INTERVAL_MS } = options
+  const { shared, local, log, probeIntervalMs = PROBE_INTERVAL_MS } = options
   const running = new Map<string, { of: Accounts; isShared: boolean }>()
   let unsettled: Settling[] = []
   // One of each tenant, because each is counted in a place of its own, and only some may be away.
   const failing = new Map<string, Accounts>()
   const settling = new Set<Promise<void>>()
+  let { onFailure } = options
   let isDegraded = false
   let isProbing = false
   let isClosed = false
@@ -166,6 +170,9 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
     },
     recall: local.recall,
     isDegraded: () => isDegraded,
+    setOnFailure(next) {
+      onFailure = next
+    },
     async close() {
       isClosed = true
       clearInterval(renewing)

@@ -13,6 +13,7 @@ const TLS = ['proxy.tls.cert=a.pem', 'proxy.tls.key=a.key']
 const OTHER = [
   'log.level=debug',
   'limits.defaults.rpm=7',
+  'limits.onFailure=refuse',
   'proxy.routes=[]',
   'proxy.maxBodyBytes=7',
   'proxy.firstByteTimeoutSeconds=7',
