@@ -14,6 +14,7 @@ import {
   type Entered,
   type Standing,
 } from './counters.ts'
+import { watchForJumps } from './jumping-clock.ts'
 import {
   countOne,
   createSlidingMinute,
@@ -52,6 +53,7 @@ const SWEEP_INTERVAL_MS = 60_000
 export function createMemoryCounters(clock: Clock): MemoryCounters {
   const tallies = new Map<string, Tally>()
   let sweptAtMs = clock()
+  const now = watchForJumps(clock, days, restoreDays)
 
   function sweep(nowMs: number): void {
     if (Math.abs(nowMs - sweptAtMs) < SWEEP_INTERVAL_MS) return
@@ -97,11 +99,26 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     }
   }
 
-  const read = ({ accounts }: Accounts): Standing => stand(accounts, clock())
+  const read = ({ accounts }: Accounts): Standing => stand(accounts, now())
+
+  function days(): [id: string, tally: DayTally][] {
+    return [...tallies]
+      .filter(([, tally]) => isOfUse(tally))
+      .map(([id, { day, requests, tokens, settled, meanBefore }]) => [
+        id,
+        { day, requests, tokens, settled, meanBefore },
+      ])
+  }
+
+  function restoreDays(kept: readonly [id: string, tally: DayTally][]): void {
+    for (const [id, day] of kept) {
+      tallies.set(id, Object.assign(tallies.get(id) ?? newTally(clock()), day))
+    }
+  }
 
   return {
     enter({ accounts }, lease): Entered {
-      const nowMs = clock()
+      const nowMs = now()
       sweep(nowMs)
       const before = stand(accounts, nowMs)
       const isLetIn = accounts.every((account, i) => {
@@ -113,7 +130,7 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
       return { ...stand(accounts, nowMs), isLetIn }
     },
     adopt({ accounts }, lease, { balances }) {
-      const nowMs = clock()
+      const nowMs = now()
       sweep(nowMs)
       count(accounts, lease, nowMs)
       for (const [i, account] of accounts.entries()) {
@@ -123,7 +140,7 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     },
     leave({ accounts }, lease, how) {
       const { tokens, enteredAtMs } = how
-      const nowMs = clock()
+      const nowMs = now()
       for (const account of accounts) {
         const tally = tallyOf(account, nowMs)
         tally.running.delete(lease)
@@ -138,18 +155,8 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     },
     read,
     recall: read,
-    days: () =>
-      [...tallies]
-        .filter(([, tally]) => isOfUse(tally))
-        .map(([id, { day, requests, tokens, settled, meanBefore }]) => [
-          id,
-          { day, requests, tokens, settled, meanBefore },
-        ]),
-    restoreDays(days) {
-      for (const [id, tally] of days) {
-        tallies.set(id, { minute: createSlidingMinute(), running: new Set(), ...tally })
-      }
-    },
+    days,
+    restoreDays,
   }
 }
 

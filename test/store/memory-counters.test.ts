@@ -1,4 +1,6 @@
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { DAY_MS } from '../../src/store/counters.ts'
 import { createMemoryCounters } from '../../src/store/memory-counters.ts'
 import { describeCounters, freshAccounts } from '../contract/counters-contract.ts'
 
@@ -53,6 +55,30 @@ describe('counters in memory', () => {
     expect(own.read(of).balances).toMatchObject([
       { minuteRequests: 3, running: 1, dayRequests: 9, dayTokens: 51 },
     ])
+  })
+
+  test('give nobody a second budget when the clock jumps ahead by days and comes back', () => {
+    // A clock that goes on by one day is believed.
+    const days = fc.constantFrom(-3, -2, -1, 0, 2, 3)
+    const jump = fc.record({ days, isUsed: fc.boolean() })
+    fc.assert(
+      fc.property(fc.array(jump, { maxLength: 5 }), (jumps) => {
+        const day = { now: 20_000 * DAY_MS }
+        const jumping = createMemoryCounters(() => day.now)
+        const of = freshAccounts({ daily_requests: 1, concurrency: 9 })
+        expect(jumping.enter(of, 'one').isLetIn).toBe(true)
+        let ahead = 0
+        for (const each of [{ days: 2, isUsed: true }, ...jumps]) {
+          ahead = Math.max(2, ahead + each.days)
+          day.now = (20_000 + ahead) * DAY_MS
+          // Also what is forgotten meanwhile comes back.
+          jumping.enter(each.isUsed ? of : freshAccounts({ rpm: 1 }), 'two')
+        }
+        day.now = 20_000 * DAY_MS + 1
+        expect(jumping.enter(of, 'three').isLetIn).toBe(false)
+        expect(jumping.read(of).balances).toMatchObject([{ dayRequests: 1 }])
+      }),
+    )
   })
 
   test('forget who has used nothing for a while', () => {
