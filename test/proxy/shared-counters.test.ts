@@ -82,6 +82,8 @@ test('what has ended meanwhile is settled once, however slowly that is answered'
   away.clear()
   await waitUntil('the first are settled', async () => asked.length > 0)
   await passProbes()
+  // No other probe has begun, nor are they shared before all is settled.
+  expect([proxy.isDegraded(), asked.length]).toEqual([true, 100])
   held.resolve()
   await waitUntil('they are shared again', async () => !proxy.isDegraded())
   expect(asked).toEqual(names)
