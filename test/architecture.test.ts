@@ -261,3 +261,12 @@ describe('the other module rules', () => {
     expect(findBreaches({ 'src/cli/x.ts': source })).toEqual([])
   })
 })
+
+test('the decisions in docs/adr are numbered once each, in their names and their titles', () => {
+  const paths = globSync('docs/adr/*.md', { cwd: root }).sort()
+  const titles = paths.map((path) => readFileSync(posix.join(root, path), 'utf8').split('.')[0])
+  expect(paths.map((path) => Number(posix.basename(path).slice(0, 4)))).toEqual(
+    paths.map((_path, i) => i + 1),
+  )
+  expect(titles).toEqual(paths.map((_path, i) => `# ${i + 1}`))
+})
