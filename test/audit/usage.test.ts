@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { usageEndpoint } from '../../src/admin/usage-endpoint.ts'
 import { auditFileName } from '../../src/audit/audit-files.ts'
 import { CHAIN_START, linkDrafts } from '../../src/audit/chain.ts'
 import { auditJournalOf } from '../../src/audit/journal-sink.ts'
@@ -11,10 +13,15 @@ import { deleteExpiredFiles } from '../../src/audit/retention.ts'
 import { createFileUsage } from '../../src/audit/usage-of-files.ts'
 import { createJournalUsage } from '../../src/audit/usage-of-journal.ts'
 import { periodOf, reportUsage, type UsageQuery } from '../../src/audit/usage-report.ts'
+import { callerToken } from '../support/caller-token.ts'
 import { createTestLog } from '../support/log-lines.ts'
 import { openTestSqlite } from '../support/stores.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 
+const pageSchema = z.object({
+  items: z.array(z.object({ sub: z.string() })),
+  next_cursor: z.string().optional(),
+})
 const makeFolder = useTempFolders()
 const DAY = '2026-01-31'
 
@@ -95,6 +102,25 @@ describe('a report', () => {
         upstream_ms: 40,
       },
     ])
+  })
+
+  test('is read page by page, however long its ids are', async () => {
+    const place = createPlace()
+    const subs = ['a', 'b'].map((letter) => letter.repeat(5000))
+    place.write(subs.map((sub) => ({ sub })))
+    const usageSource = createFileUsage(place.dir, { keepsSums: false })
+    const { run } = usageEndpoint({ usageSource, clock: () => Date.parse(DAY) })
+    const found: unknown[] = []
+    let cursor: unknown
+    do {
+      const query = { by: 'subject', limit: '1', ...(cursor !== undefined && { cursor }) }
+      const caller = callerToken('acme')
+      const { body } = await run({ params: {}, query, body: undefined, caller, expected: {} })
+      const page = pageSchema.parse(body)
+      found.push(...page.items.map(({ sub }) => sub))
+      cursor = page.next_cursor
+    } while (cursor !== undefined)
+    expect(found).toEqual(subs)
   })
 
   test('may reach to the last day that there is', async () => {
