@@ -7,7 +7,8 @@ export type ImageCounter = { onChunk: (chunk: Buffer) => void; count: () => numb
 
 /**
  * Counts the `image_url` parts of a chat's messages, the `image` of a plain JSON request, and the files of a form. Keeps nothing of
- * a body but the headers of a form's part; of an encoded body, or one of another type, it counts nothing.
+ * a body but the headers of a form's part; of an encoded body, or one of another type, it counts nothing, and of a form the files
+ * among its first 1,000 parts.
  */
 export function createImageCounter(headers: IncomingHttpHeaders): ImageCounter {
   let images = 0
@@ -54,19 +55,24 @@ function boundaryOf({ 'content-type': contentType = '' }: IncomingHttpHeaders) {
 }
 
 const MAX_PART_HEADER_BYTES = 4096
+/** More are no form that anybody sends, and not worth the time. */
+const MAX_PARTS = 1000
+const END_OF_HEADERS = Buffer.from('\r\n\r\n')
 /** RFC 7578 §4.2: what has a file name is a file. */
 const IS_FILE = /^content-disposition:.*;\s*filename\*?=/im
 
 function createFormReader(boundary: string, onFile: () => void): (chunk: Buffer) => void {
-  const delimiter = `\r\n--${boundary}`
+  const delimiter = Buffer.from(`\r\n--${boundary}`)
   // The first delimiter may be the very beginning.
   let rest = Buffer.from('\r\n')
   let isInHeaders = false
+  let parts = 0
   return (chunk) => {
+    if (parts > MAX_PARTS) return
     const bytes = Buffer.concat([rest, chunk])
     let from = 0
     for (;;) {
-      const sought = isInHeaders ? '\r\n\r\n' : delimiter
+      const sought = isInHeaders ? END_OF_HEADERS : delimiter
       const at = bytes.indexOf(sought, from)
       if (at === -1) {
         const kept = isInHeaders ? MAX_PART_HEADER_BYTES : delimiter.length - 1
@@ -74,6 +80,8 @@ function createFormReader(boundary: string, onFile: () => void): (chunk: Buffer)
         return
       }
       if (isInHeaders && IS_FILE.test(bytes.toString('latin1', from, at))) onFile()
+      if (!isInHeaders) parts += 1
+      if (parts > MAX_PARTS) return
       isInHeaders = !isInHeaders
       from = at + sought.length
     }

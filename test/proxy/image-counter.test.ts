@@ -67,6 +67,15 @@ test('the files of a form are counted however it is cut, and whatever they hold'
   )
 })
 
+test('the files of a form count up to its thousandth part', () => {
+  const part = '\r\n--x\r\ncontent-disposition: form-data; filename="a"\r\n\r\n'
+  for (const pieceBytes of [100, 1_000_000]) {
+    const count = (parts: number) =>
+      countImages(part.repeat(parts), 'multipart/form-data; boundary=x', pieceBytes)
+    expect([count(999), count(1000), count(5000)]).toEqual([999, 1000, 1000])
+  }
+})
+
 test('what is encoded, of another type or without a boundary is not counted', () => {
   const body = JSON.stringify({ image: 'iVBORw0KGgo=' })
   const encoded = createImageCounter({
