@@ -81,7 +81,7 @@ function isSwallowed(
   return kind === 'broken_off' && isQuestion(method) && isWhole && !res.headersSent
 }
 
-const isQuestion = (method: string): boolean => method === 'GET' || method === 'HEAD'
+export const isQuestion = (method: string): boolean => method === 'GET' || method === 'HEAD'
 
 /** Fails with what is not the model server's doing; how that failed is what it resolves with. */
 async function attempt(
@@ -127,7 +127,7 @@ async function attempt(
     signal.addEventListener('abort', onAbort)
     const opened = typeof body === 'function' ? body() : body
     const markSent = () => {
-      progress.stage = 'sent'
+      if (progress.stage === 'unsent') progress.stage = 'sent'
     }
     if (opened instanceof Readable) opened.once('end', markSent)
     upstream.pool.dispatch(
@@ -143,9 +143,9 @@ async function attempt(
       {
         onRequestStart(started) {
           controller = started
-          if (!(opened instanceof Readable)) markSent()
           if (isGone) started.abort(new ClientGone())
           else if (signal.aborted) started.abort(signal.reason)
+          else if (!(opened instanceof Readable)) markSent()
         },
         onResponseStart(_controller, status, upstreamHeaders) {
           // Informational: the answer is still to come.

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../kernel/errors.ts'
-import type { LimitName, Quota, RecallingCounters } from '../store/counters.ts'
+import type { Leaving, LimitName, Quota, RecallingCounters } from '../store/counters.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { AuditFacts } from '../audit/record.ts'
 import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
@@ -14,7 +14,7 @@ export type Counted = {
   /** For who has waited: AppError `rate_limited` when the tokens of a day are spent by now, as far as this process knows. */
   requireTokens: () => void
   /** Must be called once, when the request is over. */
-  settle: (usage: AuditFacts['usage'], wasServed: boolean) => void
+  settle: (usage: AuditFacts['usage'], how: Pick<Leaving, 'wasServed' | 'isCut'>) => void
 }
 
 export type Limits = {
@@ -65,8 +65,15 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
         )
         if (spent.length > 0) throw refusal(spent, rateLimitHeaders(left))
       },
-      settle(usage, wasServed) {
-        const how = { tokens: tokensOf(usage), wasServed, enteredAtMs: standing.atMs }
+      settle(usage, { wasServed, isCut }) {
+        const tokens = tokensOf(usage)
+        const isStated = tokens !== undefined && usage?.estimated !== true
+        const how = {
+          tokens,
+          wasServed,
+          isCut: isCut === true && !isStated,
+          enteredAtMs: standing.atMs,
+        }
         void counters.leave(of, lease, how)
       },
     }

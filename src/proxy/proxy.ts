@@ -14,7 +14,7 @@ import { authorize } from '../tokens/authorize.ts'
 import { discardRest, openCall, recordCall, type Call } from './call.ts'
 import { ClientGone } from './client-gone.ts'
 import { answerPreflight, isPreflight, type Cors } from './cors.ts'
-import { forward } from './forward.ts'
+import { forward, isQuestion } from './forward.ts'
 import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
 import type { Limits } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
@@ -216,7 +216,9 @@ async function count(proxy: ProxyContext, call: Call): Promise<void> {
 }
 
 function settle(call: Call): void {
-  call.counted?.settle(call.usage, call.progress.stage !== 'unsent')
+  const { stage } = call.progress
+  const isCut = stage === 'sent' && !isQuestion(call.req.method ?? '')
+  call.counted?.settle(call.usage, { wasServed: stage !== 'unsent', isCut })
   call.counted = undefined
 }
 

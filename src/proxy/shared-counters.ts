@@ -186,7 +186,8 @@ const hasEffect = ({ accounts }: Accounts, how: Leaving): boolean =>
   accounts.some(
     (account) =>
       isLeased(account) ||
-      (isDaily(account) && (how.tokens !== undefined || requestsChange(how) !== 0)),
+      (isDaily(account) &&
+        (how.tokens !== undefined || how.isCut === true || requestsChange(how) !== 0)),
   )
 
 const notCounted = (): AppError =>

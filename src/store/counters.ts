@@ -36,6 +36,8 @@ export type Leaving = {
   readonly tokens: number | undefined
   /** Whether a model server had it; if not, it does not count against a day. */
   readonly wasServed: boolean
+  /** Whether it broke off before `tokens` was all: it is charged no less than was set aside for it. */
+  readonly isCut?: boolean
   readonly enteredAtMs: number
   /** Whether it was let in without these counters, so that it counts against its day only now. */
   readonly wasEnteredElsewhere?: boolean
@@ -77,6 +79,14 @@ export const FIRST_GUESS_TOKENS = 3000
 /** The mean of so many requests, rounded up; 0 of none. */
 export const meanOf = (tokens: number, settled: number): number =>
   settled === 0 ? 0 : Math.max(1, Math.ceil(tokens / settled))
+
+/** What one request is expected to take. */
+export const expectedOf = ({
+  tokens,
+  settled,
+  meanBefore,
+}: Record<'tokens' | 'settled' | 'meanBefore', number>): number =>
+  meanOf(tokens, settled) || meanBefore || FIRST_GUESS_TOKENS
 
 export const DAY_MS = 86_400_000
 export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS)

@@ -2,7 +2,7 @@ import type { Clock } from '../kernel/clock.ts'
 import {
   dayOf,
   exhaustedIn,
-  FIRST_GUESS_TOKENS,
+  expectedOf,
   isDaily,
   isLeased,
   meanOf,
@@ -139,7 +139,7 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
       }
     },
     leave({ accounts }, lease, how) {
-      const { tokens, enteredAtMs } = how
+      const { tokens, isCut, enteredAtMs } = how
       const nowMs = now()
       for (const account of accounts) {
         const tally = tallyOf(account, nowMs)
@@ -148,8 +148,8 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
         if (dayOf(enteredAtMs) === tally.day) {
           tally.requests = Math.max(0, tally.requests + requestsChange(how))
         }
-        if (tokens === undefined) continue
-        tally.tokens += tokens
+        if (tokens === undefined && isCut !== true) continue
+        tally.tokens += Math.max(tokens ?? 0, isCut === true ? expectedOf(tally) : 0)
         tally.settled += 1
       }
     },
@@ -193,7 +193,6 @@ function takeOver(tally: Tally, known: Balance): void {
 
 function balanceOf({ quota }: Account, tally: Tally, nowMs: number): Balance {
   const { minute, running, requests, tokens, settled, meanBefore } = tally
-  const expected = meanOf(tokens, settled) || meanBefore || FIRST_GUESS_TOKENS
   return {
     minuteRequests: minute.total,
     minuteFreesInMs: freesInMs(minute, nowMs),
@@ -202,6 +201,6 @@ function balanceOf({ quota }: Account, tally: Tally, nowMs: number): Balance {
     dayTokens: tokens,
     daySettled: settled,
     meanBefore,
-    reservedTokens: quota.daily_tokens === undefined ? 0 : running.size * expected,
+    reservedTokens: quota.daily_tokens === undefined ? 0 : running.size * expectedOf(tally),
   }
 }

@@ -86,10 +86,8 @@ local function stand(account)
   if rpm then s[1], s[2], s.old, s.current = readMinute(minute) end
   if concurrency or tokens then s[3] = redis.call('ZCOUNT', leases, '(' .. now, '+inf') end
   if requests or tokens then s.day, s[4], s[5], s[6], s[7] = readDay(day) end
-  if tokens then
-    local expected = s[6] > 0 and meanOf(s[5], s[6]) or s[7] > 0 and s[7] or ${FIRST_GUESS_TOKENS}
-    s[8] = s[3] * expected
-  end
+  s.expected = s[6] > 0 and meanOf(s[5], s[6]) or s[7] > 0 and s[7] or ${FIRST_GUESS_TOKENS}
+  if tokens then s[8] = s[3] * s.expected end
   return s
 end
 local accounts = #KEYS / 3
@@ -144,17 +142,19 @@ end
 return 1
 `)
 
-/** After the quotas: the tokens (empty: not known), by how much the requests of its day change, and which day that was. */
+/** After the quotas: the tokens (empty: not known), whether it was cut, by how much the requests of its day change, and which day that was. */
 export const LEAVE = createScript(`${STAND}
-local tokens, change, entered = tonumber(ARGV[#ARGV - 2]), tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
+local tokens, isCut = tonumber(ARGV[#ARGV - 3]), ARGV[#ARGV - 2] == '1'
+local change, entered = tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
 for account = 1, accounts do
   local _, leases, day = keysOf(account)
   redis.call('ZREM', leases, ARGV[2])
   local s = standings[account]
-  if s.day and (tokens or change ~= 0) then
+  local charged = isCut and math.max(tokens or 0, s.expected) or tokens
+  if s.day and (charged or change ~= 0) then
     local requests = s[4]
     if s.day == entered then requests = math.max(0, requests + change) end
-    writeDay(day, s, requests, s[5] + (tokens or 0), s[6] + (tokens and 1 or 0))
+    writeDay(day, s, requests, s[5] + (charged or 0), s[6] + (charged and 1 or 0))
   end
 end
 return 1

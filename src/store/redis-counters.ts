@@ -63,8 +63,9 @@ export function openRedisCounters(
       await link.run({ script: PROBE, keys: [`${placeOf(keyPrefix, tenant)}probe`], args: [] })
     },
     async leave(of, lease, how) {
-      const { tokens, enteredAtMs } = how
-      await run(LEAVE, of, lease, [tokens ?? '', requestsChange(how), dayOf(enteredAtMs)])
+      const { tokens, isCut, enteredAtMs } = how
+      const more = [tokens ?? '', isCut === true ? 1 : 0, requestsChange(how), dayOf(enteredAtMs)]
+      await run(LEAVE, of, lease, more)
     },
     async read(of) {
       return toStanding(standingReply.parse(await run(READ, of, '')))

@@ -201,6 +201,22 @@ export function describeCounters(subject: () => CountersUnderTest): void {
     ])
   })
 
+  test('a request that was cut is charged what it is known to have taken, and no less than was set aside', async () => {
+    const { counters } = subject()
+    const of = freshAccounts({ daily_tokens: 100_000 })
+    const end = async (tokens: number | undefined, isCut: boolean) => {
+      const name = lease()
+      await enter(of, name)
+      await counters.leave(of, name, { ...served(tokens), isCut })
+      return (await counters.read(of)).balances[0]?.dayTokens
+    }
+    expect(await end(undefined, true)).toBe(FIRST_GUESS_TOKENS)
+    expect(await end(1000, false)).toBe(FIRST_GUESS_TOKENS + 1000)
+    // However many are cut, what is expected of the next does not grow by it.
+    for (let i = 1; i <= 5; i += 1) expect(await end(i, true)).toBe((2 + i) * 2000)
+    expect(await end(5000, true)).toBe(14_000 + 5000)
+  })
+
   test('what one took in the mean goes on over midnight, and is forgotten after a day without use', async () => {
     const { time, counters } = subject()
     const of = freshAccounts({ daily_tokens: 100_000 })

@@ -91,6 +91,7 @@ describe.skipIf(!hasRedisServer).each([
       tokens: fc.option(fc.nat(9000), { nil: undefined }),
       wasServed: fc.boolean(),
       wasEnteredElsewhere: fc.boolean(),
+      isCut: fc.boolean(),
       isEnd: fc.boolean(),
     })
     await fc.assert(

@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { accountsOf } from '../../src/proxy/limited-accounts.ts'
 import { createLimits } from '../../src/proxy/limits.ts'
+import { FIRST_GUESS_TOKENS } from '../../src/store/counters.ts'
 import { createMemoryCounters } from '../../src/store/memory-counters.ts'
 import type { AccessToken, LimitsClaim } from '../../src/tokens/access-token.ts'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
@@ -227,6 +228,30 @@ describe('a proxy', () => {
     expect([third.status, third.headers.get('retry-after')]).toEqual([429, '82800'])
   })
 
+  test('charges what was set aside for it to a call that is hung up on before it says what it took', async () => {
+    const token = await clientWith({ client: { daily_tokens: 10_000 } })()
+    const question = { method: 'GET', body: null }
+    const hangUp = async (init: RequestInit, path?: string, begun = '') => {
+      const hangingUp = new AbortController()
+      proxy.model.answer((req, res) => {
+        res.setHeader('content-type', 'text/event-stream')
+        if (begun !== '') res.write(begun)
+        req.resume().once('end', () => hangingUp.abort())
+      })
+      const call = proxy.call(token, { ...init, signal: hangingUp.signal }, path)
+      await call.then((response) => response.text()).catch(() => undefined)
+    }
+    const left = async () => rateLimitOf(await proxy.call(token, question, '/_gatehouse/usage'))
+    const leaves = (tokens: number) => `"daily_tokens";r=${10_000 - tokens};t=82800`
+    await hangUp(question, '/v1/models')
+    await hangUp({})
+    const [one, two] = [leaves(FIRST_GUESS_TOKENS), leaves(2 * FIRST_GUESS_TOKENS)]
+    await waitUntil('it is charged', async () => (await left()) === one)
+    await hangUp({}, undefined, 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n')
+    await waitUntil('that is charged, too', async () => (await left()) !== one)
+    expect(await left()).toBe(two)
+  })
+
   test('says nothing of limits where there are none, or nobody has shown a token', async () => {
     for (const answer of [
       await proxy.call(undefined, { method: 'GET', body: null }, '/health'),
@@ -314,14 +339,14 @@ describe('a budget of tokens', () => {
   test('is charged with what the model server says, and refuses until midnight when it is used up', async () => {
     const first = await limits.enter(caller)
     expect(first?.headers['ratelimit']).toBe('"daily_tokens";r=100;t=86400')
-    first?.settle({ prompt_tokens: 60, completion_tokens: 10, images: 1 }, true)
+    first?.settle({ prompt_tokens: 60, completion_tokens: 10, images: 1 }, { wasServed: true })
     const second = await limits.enter(caller)
     // As much again is set aside for the second: a third might be too much, and shall ask again soon.
     await expect(limits.enter(caller)).rejects.toMatchObject({
       reason: 'client_daily_tokens',
       headers: { 'retry-after': '1' },
     })
-    second?.settle({ completion_tokens: 40 }, true)
+    second?.settle({ completion_tokens: 40 }, { wasServed: true })
     await expect(limits.enter(caller)).rejects.toMatchObject({
       code: 'rate_limited',
       message: 'The client may use no more than 100 model tokens in a day.',
