@@ -12,13 +12,9 @@ import { listenerOf } from './listener.ts'
 import { relayLines } from './relay-lines.ts'
 import { reloadedConfig } from './reload.ts'
 import type { Running, Surroundings } from './running.ts'
-import { readinessOf } from './worker-readiness.ts'
-import {
-  fromWorkerSchema,
-  type ToWorker,
-  type WorkerChecks,
-  type WorkerMetrics,
-} from './worker-messages.ts'
+import { countSilence, readinessOf, type Heard } from './worker-readiness.ts'
+import { noSettings, shareOf } from './worker-share.ts'
+import { fromWorkerSchema, type ToWorker, type WorkerMetrics } from './worker-messages.ts'
 
 const MAIN = fileURLToPath(new URL('./worker-main.ts', import.meta.url))
 const FIRST_PAUSE_MS = 100
@@ -29,13 +25,12 @@ const METRICS_TIMEOUT_MS = 2000
 /** After its time to drain a worker has so long to end. */
 const END_TIMEOUT_MS = 5000
 
-type Place = {
+type Place = Heard & {
   number: number
   worker: Worker
   startedAtMs: number
   /** How often in a row it has ended soon. */
   failures: number
-  checks: WorkerChecks | undefined
 }
 
 /**
@@ -69,8 +64,9 @@ export async function startProxyWorkers(
   /** Settles when it serves, or fails as its start fails. */
   function startWorker(number: number, failures = 0): Promise<void> {
     return new Promise((resolve, reject) => {
-      const worker = cluster.fork()
-      const place = { number, worker, startedAtMs: clock(), failures, checks: undefined }
+      const worker = cluster.fork(noSettings())
+      const startedAtMs = clock()
+      const place = { number, worker, startedAtMs, failures, checks: undefined, silentSeconds: 0 }
       places.set(number, place)
       tell(worker, { kind: 'start', worker: number, config: shareOf(current) })
       if (worker.process.stderr) relay(worker.process.stderr, log.relay)
@@ -79,7 +75,7 @@ export async function startProxyWorkers(
         const parsed = fromWorkerSchema.parse(message)
         if (parsed.kind === 'refused') reject(new ConfigError(parsed.problems, parsed.hint))
         else if (parsed.kind === 'metrics') waiting.get(parsed.id)?.(parsed.metrics)
-        else Object.assign(place, { checks: parsed.checks })
+        else Object.assign(place, { checks: parsed.checks, silentSeconds: 0 })
         if (parsed.kind !== 'ready') return
         const text = `worker ${number} serves as process ${worker.process.pid}`
         log.info({ event: 'worker.ready' }, text)
@@ -125,6 +121,11 @@ export async function startProxyWorkers(
     }).finally(() => waiting.delete(id))
   }
 
+  function endLost({ number, worker }: Place): void {
+    log.error({ event: 'worker.lost' }, `worker ${number} hangs and is killed`)
+    worker.process.kill('SIGKILL')
+  }
+
   async function end({ worker }: Place, drainSeconds: number): Promise<void> {
     if (worker.isDead()) return
     const gone = new Promise((resolve) => worker.once('exit', resolve))
@@ -153,6 +154,8 @@ export async function startProxyWorkers(
   isServing = true
   // One may have served and ended while others were still starting.
   for (const number of numbers) if (!places.has(number)) startAgain(number, 1)
+
+  const silence = setInterval(() => countSilence([...places.values()], endLost), 1000)
 
   const own = createMetricsRegistry()
   own.setDefaultLabels({ worker: 'first' })
@@ -189,6 +192,7 @@ export async function startProxyWorkers(
       }
     },
     async close(drainSeconds) {
+      clearInterval(silence)
       await Promise.all([endAll(drainSeconds), ops.drain(drainSeconds)])
     },
   }
@@ -196,17 +200,4 @@ export async function startProxyWorkers(
 
 function tell(worker: Worker, message: ToWorker): void {
   if (worker.isConnected()) worker.send(message)
-}
-
-/** What is meant for the proxy as a whole, divided. */
-function shareOf(config: Config): Config {
-  const { workers, maxInFlightPerUpstream, queue } = config.proxy
-  return {
-    ...config,
-    proxy: {
-      ...config.proxy,
-      maxInFlightPerUpstream: Math.floor(maxInFlightPerUpstream / workers),
-      queue: { ...queue, maxWaiting: Math.ceil(queue.maxWaiting / workers) },
-    },
-  }
 }

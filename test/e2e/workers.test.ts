@@ -1,10 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createLog } from '../../src/kernel/log.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { startIssuer, type RunningIssuer } from '../../src/cli/start-issuer.ts'
+import { shareOf } from '../../src/cli/worker-share.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { appendRevocation } from '../../src/revocations/append-revocation.ts'
@@ -45,7 +46,8 @@ describe.skipIf(!hasRedisServer)('a proxy of two workers', () => {
     ]
     file = join(dir, 'gatehouse.yaml')
     await writeFile(file, '')
-    proxy = startCommand(['--config', file, ...flags.flatMap((each) => ['--set', each]), 'proxy'])
+    const args = ['--config', file, ...flags.flatMap((each) => ['--set', each]), 'proxy']
+    proxy = startCommand(args, { GATEHOUSE_KEYS__PREVIOUS_PASSPHRASE: 'of the issuer alone' })
     await waitUntil('two workers', async () => proxy.output.stdout.includes('listens on'))
   })
   afterAll(async () => {
@@ -100,6 +102,16 @@ describe.skipIf(!hasRedisServer)('a proxy of two workers', () => {
     await waitUntil('all checks', async () => (await ops('/readyz')).startsWith('{"status":"ok"'))
     const { checks } = JSON.parse(await ops('/readyz')) as { checks: object }
     expect(Object.keys(checks)).toEqual(['workers', 'keys', 'revocations', 'upstreams', 'audit'])
+  })
+
+  test('tells neither what only the issuer has to know', async () => {
+    for (const pid of Object.values(pids())) {
+      const environment = await readFile(`/proc/${pid}/environ`, 'utf8')
+      expect(environment).toContain('NODE_UNIQUE_ID')
+      expect(environment).not.toContain('GATEHOUSE_')
+    }
+    const keys = { ...config.keys, previousPassphrase: 'of the issuer alone' }
+    expect(JSON.stringify(shareOf({ ...config, keys }))).not.toMatch(/alone|encryptionKey/)
   })
 
   test('counts a caller’s limit once for both', async () => {
