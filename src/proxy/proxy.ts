@@ -132,9 +132,10 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const { req, res } = call
   const { method = '', url: target = '' } = req
   const isOpen = proxy.cors?.open(req, res) ?? false
+  const asksForOther = proxy.forwardAuth && isForwardAuth(target)
+  if (asksForOther && !(isOpen && isPreflight(req))) return answerQuestion(proxy, call)
   const headers = readRequestHeaders(req.rawHeaders)
   if (isOpen && isPreflight(req)) return sendPreflight(proxy, call)
-  if (proxy.forwardAuth && isForwardAuth(target)) return answerQuestion(proxy, call, headers)
   const route = proxy.table.match(method, target)
   call.route = route.path
   await letIn(proxy, call, { headers, route, method, target })
@@ -180,13 +181,10 @@ async function letIn(
 }
 
 /** ForwardAuth: the same verdict for a request that somebody else is going to pass on, with who calls in its headers. */
-async function answerQuestion(
-  proxy: ProxyContext,
-  call: Call,
-  headers: RequestHeaders,
-): Promise<void> {
+async function answerQuestion(proxy: ProxyContext, call: Call): Promise<void> {
   call.route = FORWARD_AUTH_PATH
   try {
+    const headers = readRequestHeaders(call.req.rawHeaders)
     const { method, target } = askedRequest(call.req)
     const route = proxy.table.match(method, target)
     call.asked = `${method} ${route.path}`

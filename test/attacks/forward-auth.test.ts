@@ -4,6 +4,7 @@ import {
   type FedRevocations,
 } from '../../src/revocations/live-revocations.ts'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
+import { exchangeRaw, statusOf } from '../support/raw-http.ts'
 
 const PATH = '/_gatehouse/verify'
 
@@ -103,6 +104,18 @@ describe('a question at /_gatehouse/verify', () => {
     expect((await ask(asked, { by: await proxy.issuer.sign({ cnf: { jkt: 'x' } }) })).status).toBe(
       401,
     )
+  })
+
+  test('with two tokens is 403, whichever is good', async () => {
+    const head = [
+      `GET ${PATH}/v1/models HTTP/1.1`,
+      'Host: x',
+      'Connection: close',
+      `Authorization: Bearer ${token}`,
+      'Authorization: Bearer x',
+    ]
+    const answer = await exchangeRaw(proxy.port, `${head.join('\r\n')}\r\n\r\n`)
+    expect(statusOf(answer)).toBe(403)
   })
 
   test('is 401 once the token is revoked', async () => {
