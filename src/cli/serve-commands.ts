@@ -100,13 +100,17 @@ async function serve(command: Command, start: Starter): Promise<void> {
   const log = createLog(loaded.config.log.level)
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
   reportBugs(log)
-  let reload = () => {}
+  let isReloadWanted = false
+  let reload = (): void => {
+    isReloadWanted = true
+  }
   // Before anybody is told that it serves, and could stop it.
   const stopped = untilStopped(() => reload())
   const running = await Promise.race([start(loaded, { log, clock: systemClock }), stopped])
   if (typeof running === 'number') process.exit(running)
   const read = () => settingsOf(command)
   reload = createReload({ started: loaded.config, read, running, log })
+  if (isReloadWanted) reload()
   await stopped
   log.info({ event: 'stopping' }, 'draining')
   await running.close(loaded.config.proxy.drainSeconds)
