@@ -150,11 +150,7 @@ async function startEverything(
   const surroundings = { log: createLog(config.log.level), clock: systemClock }
   const startedAt = performance.now()
   const issuer = await startIssuer(config, surroundings)
-  const proxy = await startProxy(config, surroundings, issuer)
-  say(
-    out,
-    `issuer on ${config.issuer.url}, proxy on ${config.proxy.url}, after ${secondsSince(startedAt)} s`,
-  )
+  say(out, `issuer on ${config.issuer.url}, after ${secondsSince(startedAt)} s`)
   const progress = createProgress(process.stderr)
   const port = Number(new URL(modelServersOf(config)[0]?.url ?? '').port)
   const engine = await startBundledOcr({
@@ -167,7 +163,9 @@ async function startEverything(
   })
   await engine.ready
   progress.done()
-  say(out, `bundled OCR engine (CPU, no GPU needed) behind it, after ${secondsSince(startedAt)} s`)
+  say(out, `bundled OCR engine (CPU, no GPU needed), after ${secondsSince(startedAt)} s`)
+  const proxy = await startProxy(config, surroundings, issuer)
+  say(out, `proxy on ${config.proxy.url} in front of it, after ${secondsSince(startedAt)} s`)
   return { issuer, others: [engine, proxy] }
 }
 

@@ -21,12 +21,12 @@ const PROBE_TIMEOUT_MS = 1000
 export async function startAll(loaded: LoadedConfig, surroundings: Surroundings): Promise<Running> {
   const { config } = loaded
   const issuer = await startIssuer(config, surroundings)
+  const model = await findModel(loaded, surroundings)
   const proxy =
     config.proxy.workers > 1
       ? await startProxyWorkers(config, surroundings)
       : await startProxy(config, surroundings, issuer)
   const hasDemoClient = await ensureDemoClient(config, issuer.registry.clients)
-  const model = await findModel(loaded, surroundings)
   process.stdout.write(introduction(loaded, model.description, hasDemoClient))
   return {
     prepareReload(next) {
@@ -89,7 +89,8 @@ async function startEngine({ log, clock }: Surroundings): Promise<Running> {
         progress.update(`loading the OCR engine … ${Math.round(fraction * 100)} %`)
     },
   })
-  void engine.ready.then(
+  // The proxy looks at once whether it is well, and what is to be pasted should work.
+  await engine.ready.then(
     () => {
       progress.done()
       const seconds = ((clock() - startedAt) / 1000).toFixed(1)
