@@ -1,10 +1,12 @@
 import type { EventEmitter } from 'node:events'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
+import { scheduleOnLoop, type Schedule } from '../kernel/schedule.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import { createFairQueue, type Party } from './fair-queue.ts'
 import { ClientGone } from './client-gone.ts'
-import type { Slot, Upstreams } from './upstreams.ts'
+import type { Slot } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
 
 /** Who asks for a slot: of the call, what can end its wait, and where its length is noted. */
 export type Applicant = {
@@ -35,8 +37,7 @@ export type AdmissionOptions = {
   observeWait: (seconds: number) => void
   /** In milliseconds from any start, and never set back. */
   monotonicMs?: () => number
-  /** Runs the task after so many milliseconds, unless cancelled. */
-  schedule?: (task: () => void, ms: number) => () => void
+  schedule?: Schedule
 }
 
 type Waiter = { admit: (slot: Slot) => void; refuse: (reason: unknown) => void }
@@ -164,9 +165,4 @@ const REFUSALS = {
   queue_full: 'The model server has too much to do, and too many wait already.',
   queue_timeout: 'The model server had too much to do for too long.',
   token_expires_in_queue: 'The access token would expire before its turn comes: get a new one.',
-}
-
-function scheduleOnLoop(task: () => void, ms: number): () => void {
-  const timer = setTimeout(task, ms)
-  return () => clearTimeout(timer)
 }

@@ -1,3 +1,5 @@
+import { scheduleOnLoop, type Schedule } from '../kernel/schedule.ts'
+
 /** What a body must bring while it keeps a place at a model server from others. */
 export type LeastRate = { graceMs: number; bytesPerSecond: number }
 
@@ -12,8 +14,7 @@ export type BodyPaceOptions = {
   onLate: () => void
   /** In milliseconds from any start, and never set back. */
   monotonicMs?: () => number
-  /** Runs the task after so many milliseconds, unless cancelled. */
-  schedule?: (task: () => void, ms: number) => () => void
+  schedule?: Schedule
 }
 
 export type BodyPace = {
@@ -70,9 +71,4 @@ export function startBodyPace(options: BodyPaceOptions): BodyPace {
     },
     stop: () => cancel(),
   }
-}
-
-function scheduleOnLoop(task: () => void, ms: number): () => void {
-  const timer = setTimeout(task, ms)
-  return () => clearTimeout(timer)
 }

@@ -6,10 +6,10 @@ import type { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import type { Caller } from './authenticate.ts'
-import type { Progress } from './forward.ts'
+import { isQuestion, type Progress } from './forward.ts'
 import type { Counted } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
-import type { Slot } from './upstreams.ts'
+import type { Slot } from './upstream.ts'
 
 /** One request from its headers to the end of its answer, with what has become known of it. */
 export type Call = {
@@ -109,6 +109,12 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
     queued_ms: Math.round(call.queuedMs * 1000) / 1000,
     usage: call.usage,
   })
+}
+
+/** Once more does nothing: a call that fails is over at the model server before it is answered. */
+export function settleCall({ req, counted, progress, usage }: Call): void {
+  const isCut = progress.stage === 'sent' && !isQuestion(req.method ?? '')
+  counted?.settle(usage, { wasServed: progress.stage !== 'unsent', isCut })
 }
 
 /** How long a client that has been answered may go on sending its body, so that it finds the time to read why. */

@@ -6,7 +6,8 @@ import { addTrailers, contentLengthOf, responseHeaders } from './answer-headers.
 import { ClientGone } from './client-gone.ts'
 import type { RequestBody } from './request-body.ts'
 import { upstreamFailureOf, type UpstreamFailure } from './upstream-failure.ts'
-import type { Slot, Upstream, Upstreams } from './upstreams.ts'
+import type { Slot, Upstream } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
 
 export type UpstreamRequest = {
   method: string

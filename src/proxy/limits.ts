@@ -13,7 +13,7 @@ export type Counted = {
   headers: Readonly<Record<string, string>>
   /** For who has waited: AppError `rate_limited` when the tokens of a day are spent by now, as far as this process knows. */
   requireTokens: () => void
-  /** Must be called once, when the request is over. */
+  /** Must be called when the request is over; once more does nothing. */
   settle: (usage: AuditFacts['usage'], how: Pick<Leaving, 'wasServed' | 'isCut'>) => void
 }
 
@@ -50,6 +50,7 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
     const limits = remainingOf(of, standing)
     const headers = rateLimitHeaders(limits)
     if (!isLetIn) throw refusal(limits, headers)
+    let isSettled = false
     return {
       headers,
       requireTokens() {
@@ -66,6 +67,8 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
         if (spent.length > 0) throw refusal(spent, rateLimitHeaders(left))
       },
       settle(usage, { wasServed, isCut }) {
+        if (isSettled) return
+        isSettled = true
         const tokens = tokensOf(usage)
         const isStated = tokens !== undefined && usage?.estimated !== true
         const how = {

@@ -1,4 +1,9 @@
+import { AuthError, toAppError } from '../kernel/errors.ts'
+import { sendProblem } from '../kernel/problem.ts'
+import { challengesOf } from '../tokens/challenge.ts'
 import type { Call } from './call.ts'
+import { ClientGone } from './client-gone.ts'
+import { FORWARD_AUTH_PATH } from './forward-auth.ts'
 import { NO_IDENTITY } from './identity-headers.ts'
 import type { Limits } from './limits.ts'
 import { rateLimitHeaders } from './rate-limit-headers.ts'
@@ -25,6 +30,27 @@ export function sendVerdict({ res, requestId, caller }: Call): void {
   const own = ['content-length', '0', 'cache-control', 'no-store', 'x-request-id', requestId]
   res.writeHead(200, [...own, ...(caller?.identityHeaders ?? NO_IDENTITY)])
   res.end()
+}
+
+/** What a call was refused for, or has failed of; nothing to who has left. */
+export function sendRefusal(call: Call, error: unknown, metadataUrl: string): void {
+  const { req, res } = call
+  if (error instanceof ClientGone || res.closed) return
+  const refusal = toAppError(error)
+  call.refusal = refusal
+  call.hasBrokenOff = res.headersSent
+  if (refusal instanceof AuthError && !res.headersSent) {
+    const challenges = challengesOf(refusal, req.headers.authorization, metadataUrl)
+    // nginx before 1.23 passes on the first header of the name alone.
+    const isForOther = call.route === FORWARD_AUTH_PATH
+    res.setHeader('www-authenticate', isForOther ? challenges.join(', ') : challenges)
+  }
+  // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
+  if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')
+  if (call.counted !== undefined && !res.headersSent) {
+    res.setHeaders(new Map(Object.entries(call.counted.headers)))
+  }
+  call.bytes.out += sendProblem(res, refusal, call.requestId)
 }
 
 function sendJson({ res, requestId, bytes }: Call, text: string, cacheControl: string): void {

@@ -3,71 +3,58 @@ import type { BlockList } from 'node:net'
 import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
 import { onBroken } from '../kernel/connection-guard.ts'
-import { AuthError, toAppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
-import { sendProblem } from '../kernel/problem.ts'
-import { challengesOf } from '../tokens/challenge.ts'
-import type { Admission } from './admission.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
-import { discardRest, openCall, recordCall, type Call } from './call.ts'
-import { ClientGone } from './client-gone.ts'
+import { askModel, type ModelAccess } from './ask-model.ts'
+import { discardRest, openCall, recordCall, settleCall, type Call } from './call.ts'
 import { answerPreflight, isPreflight, type Cors } from './cors.ts'
-import { forward, isQuestion } from './forward.ts'
 import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
 import type { Limits } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
-import { sendMetadata, sendUsage, sendVerdict } from './own-answers.ts'
-import { createReadAhead, type ReadAhead } from './read-ahead.ts'
-import { readRequestBody, requireAcceptableLength } from './request-body.ts'
+import { sendMetadata, sendRefusal, sendUsage, sendVerdict } from './own-answers.ts'
+import { createReadAhead } from './read-ahead.ts'
+import { requireAcceptableLength } from './request-body.ts'
 import { readRequestHeaders, type RequestHeaders } from './request-headers.ts'
 import { RESOURCE_METADATA_PATH, resourceMetadata } from './resource-metadata.ts'
 import { createRunningCalls, type RunningCalls } from './running-calls.ts'
 import { createRouteTable, pathOf, type Route, type RouteTable } from './routes.ts'
 import { createSpentChunks } from './spent-chunks.ts'
-import type { Slot, Upstreams } from './upstreams.ts'
 import { USAGE_ROUTE } from './usage-document.ts'
-import { upstreamHeaders } from './upstream-headers.ts'
-import { createUsageMeter } from './usage-meter.ts'
 
 /** What may be changed while requests are answered: those that have begun go on as they were. */
 export type Routing = { routes: readonly Route[] }
 
-export type ProxyOptions = Routing & {
-  /** Our resource identifier, the `aud` of the tokens. */
-  url: string
-  issuer: string
-  authenticate: Authenticator
-  /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
-  trustedProxies: BlockList
-  /** Whether a client certificate can reach us. */
-  seesCertificates: boolean
-  revocations: RevocationGuard
-  limits: Limits
-  upstreams: Pick<
-    Upstreams,
-    'takeForPublic' | 'release' | 'answered' | 'progressed' | 'failed' | 'move'
-  >
-  admission: Admission
-  /** Whether other proxies may ask about requests that they pass on themselves. */
-  forwardAuth: boolean
-  /** Undefined where no browser app may read answers. */
-  cors: Cors | undefined
-  /** Frees the memory of what has just been passed on. */
-  collectYoungGarbage: () => void
-  metrics: ProxyMetrics
-  audit: Pick<AuditTrail, 'record' | 'requireRecordable'>
-  log: Log
-}
+export type ProxyOptions = Routing &
+  Pick<ModelAccess, 'upstreams' | 'admission'> & {
+    /** Our resource identifier, the `aud` of the tokens. */
+    url: string
+    issuer: string
+    authenticate: Authenticator
+    /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
+    trustedProxies: BlockList
+    /** Whether a client certificate can reach us. */
+    seesCertificates: boolean
+    revocations: RevocationGuard
+    limits: Limits
+    /** Whether other proxies may ask about requests that they pass on themselves. */
+    forwardAuth: boolean
+    /** Undefined where no browser app may read answers. */
+    cors: Cors | undefined
+    /** Frees the memory of what has just been passed on. */
+    collectYoungGarbage: () => void
+    metrics: ProxyMetrics
+    audit: Pick<AuditTrail, 'record' | 'requireRecordable'>
+    log: Log
+  }
 
-type ProxyContext = ProxyOptions & {
-  table: RouteTable
-  ownDocument: string
-  running: RunningCalls
-  readAhead: ReadAhead
-  onSpent: (bytes: number) => void
-}
+type ProxyContext = ProxyOptions &
+  ModelAccess & {
+    table: RouteTable
+    ownDocument: string
+    running: RunningCalls
+  }
 
 export type Proxy = {
   handle: RequestListener
@@ -120,9 +107,9 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
   res.once('close', () => recordCall(call, proxy))
   onBroken(req, (error) => call.abort.abort(error))
   answerCall(proxy, call)
-    .catch((error: unknown) => refuse(proxy, call, error))
+    .catch((error: unknown) => sendRefusal(call, error, `${proxy.url}${RESOURCE_METADATA_PATH}`))
     .finally(() => {
-      settle(call)
+      settleCall(call)
       discardRest(call)
       proxy.running.remove(call)
     })
@@ -132,39 +119,25 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   const { req, res } = call
   const { method = '', url: target = '' } = req
   const isOpen = proxy.cors?.open(req, res) ?? false
-  const asksForOther = proxy.forwardAuth && isForwardAuth(target)
-  if (asksForOther && !(isOpen && isPreflight(req))) return answerQuestion(proxy, call)
+  const isOpenPreflight = isOpen && isPreflight(req)
+  if (proxy.forwardAuth && isForwardAuth(target) && !isOpenPreflight) {
+    return answerQuestion(proxy, call)
+  }
   const headers = readRequestHeaders(req.rawHeaders)
-  if (isOpen && isPreflight(req)) return sendPreflight(proxy, call)
+  if (isOpenPreflight) return sendPreflight(proxy, call)
   const route = proxy.table.match(method, target)
   call.route = route.path
   await letIn(proxy, call, { headers, route, method, target })
-  if (route.path === RESOURCE_METADATA_PATH) return sendMetadata(call, proxy.ownDocument)
+  if (route === OWN_DOCUMENT) return sendMetadata(call, proxy.ownDocument)
   if (route === USAGE_ROUTE) return sendUsage(call, proxy.limits)
   proxy.audit.requireRecordable()
   await count(proxy, call)
 
   requireAcceptableLength(headers, route.maxBodyBytes)
-  if (call.caller === undefined) return askModel(proxy, call, { headers, route })
-  const admitted = proxy.admission.admit(call.caller.token, call)
-  const slot =
-    admitted instanceof Promise
-      ? await proxy.readAhead.during(req, headers.contentLength, admitted)
-      : admitted
-  call.slot = slot
-  const admittedAtMs = performance.now()
-  try {
-    if (admitted instanceof Promise) call.counted?.requireTokens()
-    await sendToModel(proxy, call, { headers, route, slot })
-  } finally {
-    // Before its slot goes to the next, who may be of the same account.
-    settle(call)
-    proxy.admission.release(slot, performance.now() - admittedAtMs)
-  }
+  await askModel(proxy, call, { headers, route })
 }
 
-type Matched = { headers: RequestHeaders; route: Route }
-type Asked = Matched & { method: string; target: string }
+type Asked = { headers: RequestHeaders; route: Route; method: string; target: string }
 
 /** Who calls is known from here on, and may use the route. */
 async function letIn(
@@ -196,68 +169,11 @@ async function answerQuestion(proxy: ProxyContext, call: Call): Promise<void> {
   sendVerdict(call)
 }
 
-/** Past the queue and its slots: a monitor learns how a busy model server is, and no stranger keeps a caller waiting. */
-async function askModel(proxy: ProxyContext, call: Call, matched: Matched): Promise<void> {
-  const slot = (call.slot = proxy.upstreams.takeForPublic())
-  try {
-    await sendToModel(proxy, call, { ...matched, slot })
-  } finally {
-    proxy.upstreams.release(slot)
-  }
-}
-
-/** Counts the request against the caller's limits. Whatever the answer will be, it tells what they are. */
+/** Counts the request against the caller's limits, which whatever is answered will tell. */
 async function count(proxy: ProxyContext, call: Call): Promise<void> {
   const entering = call.caller && proxy.limits.enter(call.caller.token)
   if (entering === undefined) return
   call.counted = await entering
-}
-
-function settle(call: Call): void {
-  const { stage } = call.progress
-  const isCut = stage === 'sent' && !isQuestion(call.req.method ?? '')
-  call.counted?.settle(call.usage, { wasServed: stage !== 'unsent', isCut })
-  call.counted = undefined
-}
-
-async function sendToModel(
-  proxy: ProxyContext,
-  call: Call,
-  { headers, route, slot }: Matched & { slot: Slot },
-): Promise<void> {
-  const { req, res } = call
-  const { signal } = call.abort
-  signal.throwIfAborted()
-  if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
-  const { maxBodyBytes, firstByteMs, idleMs } = route
-  const meter = createUsageMeter(req.headers, (usage) => {
-    call.usage = usage
-  })
-  const body = await readRequestBody(req, headers, {
-    maxBytes: maxBodyBytes,
-    idleMs,
-    bytes: call.bytes,
-    onChunk: meter.onRequestChunk,
-    onSpent: proxy.onSpent,
-    signal,
-  })
-  const { method = '', url: target = '' } = req
-  const request = { method, target, headers: upstreamHeaders(call, headers), body }
-  await forward(
-    {
-      res,
-      ownHeaders: { 'x-request-id': call.requestId, ...call.counted?.headers },
-      bytes: call.bytes,
-      progress: call.progress,
-      firstByteMs,
-      idleMs,
-      signal,
-      upstreams: proxy.upstreams,
-      observer: meter,
-    },
-    slot,
-    request,
-  )
 }
 
 async function authenticate(
@@ -286,25 +202,4 @@ function sendPreflight({ table }: ProxyContext, call: Call): void {
   const { path, methods } = table.at(req.url ?? '')
   call.route = path
   answerPreflight(req, res, { methods, requestId })
-}
-
-function refuse(proxy: ProxyContext, call: Call, error: unknown): void {
-  const { req, res } = call
-  if (error instanceof ClientGone || res.closed) return
-  const refusal = toAppError(error)
-  call.refusal = refusal
-  call.hasBrokenOff = res.headersSent
-  if (refusal instanceof AuthError && !res.headersSent) {
-    const metadataUrl = `${proxy.url}${RESOURCE_METADATA_PATH}`
-    const challenges = challengesOf(refusal, req.headers.authorization, metadataUrl)
-    // nginx before 1.23 passes on the first header of the name alone.
-    const isForOther = call.route === FORWARD_AUTH_PATH
-    res.setHeader('www-authenticate', isForOther ? challenges.join(', ') : challenges)
-  }
-  // A body that was announced with `Expect` may or may not follow: nothing else can use the connection.
-  if (req.headers.expect !== undefined && !res.headersSent) res.setHeader('connection', 'close')
-  if (call.counted !== undefined && !res.headersSent) {
-    res.setHeaders(new Map(Object.entries(call.counted.headers)))
-  }
-  call.bytes.out += sendProblem(res, refusal, call.requestId)
 }

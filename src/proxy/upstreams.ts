@@ -1,7 +1,16 @@
-import { Pool } from 'undici'
 import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
+import {
+  createUpstream,
+  describeEjection,
+  isUsable,
+  logChange,
+  PUBLIC_IN_FLIGHT,
+  type ServerOptions,
+  type Slot,
+  type Upstream,
+} from './upstream.ts'
 import { createCheckJudge, startUpstreamChecks } from './upstream-checks.ts'
 import { isOfTheWay, type UpstreamFailure } from './upstream-failure.ts'
 import {
@@ -9,31 +18,11 @@ import {
   nextHealth,
   TRIAL_AFTER_MS,
   USABLE,
-  type Health,
   type Observation,
 } from './upstream-health.ts'
 
-export type Upstream = {
-  readonly url: string
-  readonly pool: Pool
-  /** The header that it wants. */
-  readonly authorization: string | undefined
-  inFlight: number
-  /** The requests without a caller, which take no slots. */
-  publicInFlight: number
-  health: Health
-  /** The one that tries it while it is ejected. */
-  trial: Slot | undefined
-  /** When the last byte of any answer to work came. */
-  lastSignMs: number
-}
-
-/** The place of one request at a model server. */
-export type Slot = { upstream: Upstream; readonly isPublic: boolean }
-
 export type UpstreamOptions = {
-  /** `apiKey` is sent as the bearer. */
-  servers: readonly { url: string; apiKey?: string | undefined }[]
+  servers: readonly ServerOptions[]
   maxInFlightPerUpstream: number
   connectTimeoutSeconds: number
   /** `intervalSeconds` 0: none. */
@@ -73,26 +62,9 @@ export type Upstreams = {
   close: () => Promise<void>
 }
 
-/** uvicorn closes an idle connection after 5 s without saying so: leave it before, not while it does. */
-const IDLE_CONNECTION_MS = 4000
-
-/** A question like `GET /health` takes no time on the GPU; who asks more at once is no monitor. */
-const PUBLIC_IN_FLIGHT = 8
-
-const isUsable = ({ health }: Upstream): boolean => health.state === 'usable'
-
 export function createUpstreams(options: UpstreamOptions): Upstreams {
   const { maxInFlightPerUpstream, healthCheck, log, now = () => performance.now() } = options
-  const all = options.servers.map(({ url, apiKey }): Upstream => ({
-    url,
-    authorization: apiKey === undefined ? undefined : `Bearer ${apiKey}`,
-    pool: createPool(url, options),
-    inFlight: 0,
-    publicInFlight: 0,
-    health: USABLE,
-    trial: undefined,
-    lastSignMs: -Infinity,
-  }))
+  const all = options.servers.map((server) => createUpstream(server, options))
   const listeners: (() => void)[] = []
   let turn = 0
 
@@ -167,6 +139,7 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
   function dueForTrial(): Upstream | undefined {
     return all.find(
       (upstream) =>
+        !isUsable(upstream) &&
         upstream.trial === undefined &&
         hasRoom(upstream, false) &&
         isDueForTrial(upstream.health, circumstancesOf(upstream)),
@@ -232,20 +205,6 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
   }
 }
 
-function describeEjection({ url, health }: Upstream): string | undefined {
-  return health.state === 'usable' ? undefined : `${url}: ${health.reason} (${health.detail})`
-}
-
-function logChange(log: Log, upstream: Upstream): void {
-  const { url, health } = upstream
-  if (health.state === 'usable') {
-    log.info({ event: 'upstream.usable', upstream: url }, 'the model server is used again')
-  } else {
-    const said = `the model server is not used: ${health.detail}`
-    log.warn({ event: 'upstream.ejected', upstream: url, reason: health.reason }, said)
-  }
-}
-
 function noUpstream(): AppError {
   return new AppError('temporarily_unavailable', 'No model server can be reached.', {
     reason: 'no_upstream',
@@ -257,16 +216,5 @@ function publicFull(): AppError {
   return new AppError('temporarily_unavailable', 'Too many ask without a token at once.', {
     reason: 'public_full',
     headers: { 'retry-after': '1' },
-  })
-}
-
-function createPool(url: string, options: UpstreamOptions): Pool {
-  return new Pool(url, {
-    connections: options.maxInFlightPerUpstream + PUBLIC_IN_FLIGHT,
-    pipelining: 1,
-    // All requests would share one connection.
-    allowH2: false,
-    connect: { timeout: options.connectTimeoutSeconds * 1000 },
-    keepAliveTimeout: IDLE_CONNECTION_MS,
   })
 }

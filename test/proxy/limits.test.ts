@@ -114,6 +114,12 @@ describe('a proxy', () => {
     expect(rateLimitOf(answer)).toBe('"concurrency";r=1')
   })
 
+  test('says what is left also where the model server has failed', async () => {
+    proxy.model.answer((req) => void req.socket.resetAndDestroy())
+    const failed = await proxy.call(await clientWith({ client: { rpm: 2 } })())
+    expect([failed.status, rateLimitOf(failed)]).toEqual([502, '"rpm";r=1;t=60'])
+  })
+
   test('does not count against the day what it never sent to the model server', async () => {
     const token = await clientWith({ client: { daily_requests: 1 } })()
     const body = Buffer.alloc(proxy.config.proxy.maxBodyBytes + 1)

@@ -3,7 +3,8 @@ import * as fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createLog } from '../../src/kernel/log.ts'
 import { TRIAL_AFTER_MS } from '../../src/proxy/upstream-health.ts'
-import { createUpstreams, type Slot, type Upstreams } from '../../src/proxy/upstreams.ts'
+import type { Slot } from '../../src/proxy/upstream.ts'
+import { createUpstreams, type Upstreams } from '../../src/proxy/upstreams.ts'
 
 const log = createLog('silent')
 const open: Upstreams[] = []

@@ -3,7 +3,7 @@ import { Pool } from 'undici'
 import { createAdmission, type Admission, type Applicant } from '../../src/proxy/admission.ts'
 import { AppError } from '../../src/kernel/errors.ts'
 import { USABLE } from '../../src/proxy/upstream-health.ts'
-import type { Slot, Upstream } from '../../src/proxy/upstreams.ts'
+import type { Slot, Upstream } from '../../src/proxy/upstream.ts'
 import type { AccessToken } from '../../src/tokens/access-token.ts'
 
 export type SimulatedModel = {

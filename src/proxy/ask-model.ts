@@ -1,0 +1,97 @@
+import type { Admission } from './admission.ts'
+import { settleCall, type Call } from './call.ts'
+import { forward } from './forward.ts'
+import type { ReadAhead } from './read-ahead.ts'
+import { readRequestBody } from './request-body.ts'
+import type { RequestHeaders } from './request-headers.ts'
+import type { Route } from './routes.ts'
+import { upstreamHeaders } from './upstream-headers.ts'
+import type { Slot } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
+import { createUsageMeter } from './usage-meter.ts'
+
+/** The model servers, and what a call has to pass on its way there. */
+export type ModelAccess = {
+  upstreams: Pick<
+    Upstreams,
+    'takeForPublic' | 'release' | 'answered' | 'progressed' | 'failed' | 'move'
+  >
+  admission: Admission
+  readAhead: ReadAhead
+  /** Is told how much of a large body has passed. */
+  onSpent: (bytes: number) => void
+}
+
+type Matched = { headers: RequestHeaders; route: Route }
+
+/** Passes on a call that may pass: a caller's in its turn, with the answer metered. */
+export async function askModel(access: ModelAccess, call: Call, matched: Matched): Promise<void> {
+  if (call.caller === undefined) return askForPublic(access, call, matched)
+  const { admission, readAhead } = access
+  const admitted = admission.admit(call.caller.token, call)
+  const slot =
+    admitted instanceof Promise
+      ? await readAhead.during(call.req, matched.headers.contentLength, admitted)
+      : admitted
+  const admittedAtMs = performance.now()
+  try {
+    if (admitted instanceof Promise) call.counted?.requireTokens()
+    await send(access, call, matched, slot)
+  } finally {
+    // Before its slot goes to the next, who may be of the same account.
+    settleCall(call)
+    admission.release(slot, performance.now() - admittedAtMs)
+  }
+}
+
+/** Past the queue and its slots: a monitor learns how a busy model server is, and no stranger keeps a caller waiting. */
+async function askForPublic(access: ModelAccess, call: Call, matched: Matched): Promise<void> {
+  const slot = access.upstreams.takeForPublic()
+  try {
+    await send(access, call, matched, slot)
+  } finally {
+    access.upstreams.release(slot)
+  }
+}
+
+async function send(
+  { upstreams, onSpent }: ModelAccess,
+  call: Call,
+  { headers, route }: Matched,
+  slot: Slot,
+): Promise<void> {
+  const { req, res } = call
+  call.slot = slot
+  const { signal } = call.abort
+  signal.throwIfAborted()
+  if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
+  const { maxBodyBytes, firstByteMs, idleMs } = route
+  const meter = createUsageMeter(req.headers, (usage) => {
+    call.usage = usage
+  })
+  const body = await readRequestBody(req, headers, {
+    maxBytes: maxBodyBytes,
+    idleMs,
+    bytes: call.bytes,
+    onChunk: meter.onRequestChunk,
+    onSpent,
+    signal,
+  })
+  const { method = '', url: target = '' } = req
+  const request = { method, target, headers: upstreamHeaders(call, headers), body }
+  await forward(
+    {
+      res,
+      ownHeaders: { 'x-request-id': call.requestId, ...call.counted?.headers },
+      bytes: call.bytes,
+      progress: call.progress,
+      firstByteMs,
+      idleMs,
+      signal,
+      upstreams,
+      observer: meter,
+    },
+    slot,
+    request,
+  )
+}

@@ -1,0 +1,79 @@
+import { Pool } from 'undici'
+import type { Log } from '../kernel/log.ts'
+import { USABLE, type Health } from './upstream-health.ts'
+
+export type Upstream = {
+  readonly url: string
+  readonly pool: Pool
+  /** The header that it wants. */
+  readonly authorization: string | undefined
+  inFlight: number
+  /** The requests without a caller, which take no slots. */
+  publicInFlight: number
+  health: Health
+  /** The one that tries it while it is ejected. */
+  trial: Slot | undefined
+  /** When the last byte of any answer to work came. */
+  lastSignMs: number
+}
+
+/** The place of one request at a model server. */
+export type Slot = { upstream: Upstream; readonly isPublic: boolean }
+
+export type ServerOptions = {
+  url: string
+  /** Is sent as the bearer. */
+  apiKey?: string | undefined
+}
+
+/** A question like `GET /health` takes no time on the GPU; who asks more at once is no monitor. */
+export const PUBLIC_IN_FLIGHT = 8
+
+/** uvicorn closes an idle connection after 5 s without saying so: leave it before, not while it does. */
+const IDLE_CONNECTION_MS = 4000
+
+export function createUpstream(
+  { url, apiKey }: ServerOptions,
+  options: { maxInFlightPerUpstream: number; connectTimeoutSeconds: number },
+): Upstream {
+  return {
+    url,
+    authorization: apiKey === undefined ? undefined : `Bearer ${apiKey}`,
+    pool: createPool(url, options),
+    inFlight: 0,
+    publicInFlight: 0,
+    health: USABLE,
+    trial: undefined,
+    lastSignMs: -Infinity,
+  }
+}
+
+function createPool(
+  url: string,
+  options: { maxInFlightPerUpstream: number; connectTimeoutSeconds: number },
+): Pool {
+  return new Pool(url, {
+    connections: options.maxInFlightPerUpstream + PUBLIC_IN_FLIGHT,
+    pipelining: 1,
+    // All requests would share one connection.
+    allowH2: false,
+    connect: { timeout: options.connectTimeoutSeconds * 1000 },
+    keepAliveTimeout: IDLE_CONNECTION_MS,
+  })
+}
+
+export const isUsable = ({ health }: Upstream): boolean => health.state === 'usable'
+
+export function describeEjection({ url, health }: Upstream): string | undefined {
+  return health.state === 'usable' ? undefined : `${url}: ${health.reason} (${health.detail})`
+}
+
+export function logChange(log: Log, upstream: Upstream): void {
+  const { url, health } = upstream
+  if (health.state === 'usable') {
+    log.info({ event: 'upstream.usable', upstream: url }, 'the model server is used again')
+  } else {
+    const said = `the model server is not used: ${health.detail}`
+    log.warn({ event: 'upstream.ejected', upstream: url, reason: health.reason }, said)
+  }
+}
