@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts } from '../src/cli/free-ports.ts'
 import { startBackend, startNginxProxy } from './backend.ts'
+import { startGatehouseProxy } from './gatehouse-proxy.ts'
 import { SERVER_CORE, waitFor, type Lab } from './lab.ts'
 import { startTestIssuer, type TestIssuer } from './tokens.ts'
 import type { Contestant } from './wrk.ts'
@@ -34,17 +35,11 @@ export async function startField(lab: Lab): Promise<Field> {
   })
 
   const backend = at('backend alone', backendPort, await startBackend(lab, backendPort))
-  const gatehousePid = lab.start('gatehouse', [process.execPath, mainFile(), 'proxy'], {
-    core: SERVER_CORE,
-    env: {
-      GATEHOUSE_DATA_DIR: join(lab.dir, 'data'),
-      GATEHOUSE_ISSUER__URL: issuer.url,
-      GATEHOUSE_PROXY__URL: audience,
-      GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${port}`,
-      GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${opsPort}`,
-      GATEHOUSE_PROXY__UPSTREAMS: backendUrl,
-      GATEHOUSE_REVOCATIONS__FEED: 'off',
-    },
+  const gatehousePid = await startGatehouseProxy(lab, {
+    issuerUrl: issuer.url,
+    upstreamUrl: backendUrl,
+    url: audience,
+    opsPort,
   })
   const barePid = lab.start(
     'undici',
@@ -63,13 +58,9 @@ export async function startField(lab: Lab): Promise<Field> {
     haproxy: at('haproxy jwt_verify', haproxyPort, haproxyPid),
     nginx: at('nginx, no checks', nginxPort, nginxPid),
   }
-  await waitFor(`http://127.0.0.1:${opsPort}/readyz`, (status) => status === 200)
   for (const { url } of [field.undici, field.haproxy, field.nginx]) await waitFor(url)
   return field
 }
-
-/** Another checkout's proxy can be measured in the same field: name its entry file. */
-const mainFile = () => process.env['BENCH_GATEHOUSE_MAIN'] ?? here('../src/cli/main.ts')
 
 type HaproxyOptions = { port: number; backendPort: number; issuer: TestIssuer; audience: string }
 

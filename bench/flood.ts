@@ -1,8 +1,8 @@
 import { Agent, createServer, request } from 'node:http'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { freePorts } from '../src/cli/free-ports.ts'
-import { inLab, SERVER_CORE, waitFor } from './lab.ts'
+import { startGatehouseProxy } from './gatehouse-proxy.ts'
+import { inLab } from './lab.ts'
 import { quantile } from './token-load.ts'
 import { startTestIssuer } from './tokens.ts'
 
@@ -28,20 +28,12 @@ await inLab(async (lab) => {
     setTimeout(() => res.setHeader('x-service-ms', serviceMs).end('{}'), serviceMs)
   })
   await new Promise<void>((resolve) => model.listen(modelPort, '127.0.0.1', resolve))
-  const main = join(import.meta.dirname, '../src/cli/main.ts')
-  lab.start('gatehouse', [process.execPath, main, 'proxy'], {
-    core: SERVER_CORE,
-    env: {
-      GATEHOUSE_DATA_DIR: join(lab.dir, 'data'),
-      GATEHOUSE_ISSUER__URL: issuer.url,
-      GATEHOUSE_PROXY__URL: url,
-      GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${port}`,
-      GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${ops}`,
-      GATEHOUSE_PROXY__UPSTREAMS: `http://127.0.0.1:${modelPort}`,
-      GATEHOUSE_REVOCATIONS__FEED: 'off',
-    },
+  await startGatehouseProxy(lab, {
+    issuerUrl: issuer.url,
+    upstreamUrl: `http://127.0.0.1:${modelPort}`,
+    url,
+    opsPort: ops,
   })
-  await waitFor(`http://127.0.0.1:${ops}/readyz`, (status) => status === 200)
   const tokenOf = async (tenant: string) => {
     const [token = ''] = await issuer.issueTokens(1, url, { tenant_id: tenant, limits: {} })
     return token

@@ -79,7 +79,7 @@ export async function startWorld(dir: string): Promise<World> {
   for (const each of modelPorts) await waitFor(`http://127.0.0.1:${each}/health`)
   const issuer = start('issuer', [process.execPath, MAIN, 'issuer'])
   await waitFor(`http://127.0.0.1:${issuerOps}/readyz`, (status) => status === 200)
-  const proxy = start('proxy', [process.execPath, MAIN, 'proxy'])
+  const proxy = start('proxy', [process.execPath, '--expose-gc', MAIN, 'proxy'])
   await waitFor(`${opsUrl}/readyz`, (status) => status === 200)
 
   const { stdout } = await promisify(execFile)(

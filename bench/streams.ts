@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { freePorts } from '../src/cli/free-ports.ts'
 import { formatTable } from '../src/cli/table.ts'
 import { startNginxProxy } from './backend.ts'
+import { startGatehouseProxy } from './gatehouse-proxy.ts'
 import { inLab, LOAD_CORE, SERVER_CORE, waitFor } from './lab.ts'
 import { cpuSeconds, residentBytes } from './proc.ts'
 import { quantile } from './token-load.ts'
@@ -45,30 +46,19 @@ await inLab(async (lab) => {
   const model = startModel(modelPort)
   const modelUrl = `http://127.0.0.1:${modelPort}`
 
-  const gatehouse = lab.start(
-    'gatehouse',
-    [process.execPath, here('../src/cli/main.ts'), 'proxy'],
-    {
-      core: SERVER_CORE,
-      env: {
-        GATEHOUSE_DATA_DIR: join(lab.dir, 'data'),
-        GATEHOUSE_ISSUER__URL: issuer.url,
-        GATEHOUSE_PROXY__URL: url,
-        GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${port}`,
-        GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${opsPort}`,
-        GATEHOUSE_PROXY__UPSTREAMS: modelUrl,
-        GATEHOUSE_PROXY__MAX_IN_FLIGHT_PER_UPSTREAM: String(streams),
-        GATEHOUSE_REVOCATIONS__FEED: 'off',
-      },
-    },
-  )
+  const gatehouse = await startGatehouseProxy(lab, {
+    issuerUrl: issuer.url,
+    upstreamUrl: modelUrl,
+    url,
+    opsPort,
+    settings: { GATEHOUSE_PROXY__MAX_IN_FLIGHT_PER_UPSTREAM: String(streams) },
+  })
   const undici = lab.start(
     'undici',
     [process.execPath, here('bare-undici-proxy.ts'), String(undiciPort), modelUrl, String(streams)],
     { core: SERVER_CORE },
   )
   const nginx = startNginxProxy(lab, nginxPort, modelPort)
-  await waitFor(`http://127.0.0.1:${opsPort}/readyz`, (status) => status === 200)
   const contestants: Contestant[] = [
     { name: 'gatehouse', url, pid: gatehouse },
     { name: 'undici, no checks', url: `http://127.0.0.1:${undiciPort}`, pid: undici },

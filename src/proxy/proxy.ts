@@ -103,7 +103,7 @@ function tablesOf(options: ProxyOptions) {
 
 function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): void {
   const call = openCall(req, res)
-  proxy.running.add(call)
+  const leave = proxy.running.add(call)
   res.once('close', () => recordCall(call, proxy))
   onBroken(req, (error) => call.abort.abort(error))
   answerCall(proxy, call)
@@ -111,7 +111,7 @@ function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse):
     .finally(() => {
       settleCall(call)
       discardRest(call)
-      proxy.running.remove(call)
+      leave()
     })
 }
 

@@ -4,8 +4,8 @@ import type { Call } from './call.ts'
 
 /** Calls that are not over: whose caller may still be unknown, or gone. */
 export type RunningCalls = {
-  add: (call: Call) => void
-  remove: (call: Call) => void
+  /** To be called once when it is over is what this gives. */
+  add: (call: Call) => () => void
   /** Resolves when there is none. */
   over: () => Promise<void>
 }
@@ -14,21 +14,28 @@ export type RunningCalls = {
 export function createRunningCalls(
   revocations: Pick<RevocationGuard, 'isRevoked' | 'onRevocation'>,
 ): RunningCalls {
-  const running = new Set<Call>()
+  // Not a Set: the tables that one leaves behind keep alive what was in them, and half of each collection was to copy it.
+  const places: (Call | undefined)[] = []
+  const free: number[] = []
   const waiting: (() => void)[] = []
+  const isOver = () => free.length === places.length
   revocations.onRevocation(() => {
-    for (const call of running) {
-      const { caller } = call
-      if (caller !== undefined && revocations.isRevoked(caller.token)) call.abort.abort(revoked())
+    for (const call of places) {
+      if (call?.caller !== undefined && revocations.isRevoked(call.caller.token)) {
+        call.abort.abort(revoked())
+      }
     }
   })
   return {
-    add: (call) => running.add(call),
-    remove(call) {
-      running.delete(call)
-      if (running.size === 0) for (const resolve of waiting.splice(0)) resolve()
+    add(call) {
+      const place = free.pop() ?? places.length
+      places[place] = call
+      return () => {
+        places[place] = undefined
+        free.push(place)
+        if (isOver()) for (const resolve of waiting.splice(0)) resolve()
+      }
     },
-    over: () =>
-      running.size === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve)),
+    over: () => (isOver() ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
   }
 }
