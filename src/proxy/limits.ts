@@ -32,18 +32,6 @@ export type Limits = {
 /** The caller's limits, counted where `counters` counts. */
 export function createLimits(counters: RecallingCounters, defaults: Quota | undefined): Limits {
   let current = defaults
-  // A token is verified once and used often.
-  let known = new WeakMap<AccessToken, { of: LimitedAccounts | undefined }>()
-
-  function limitedAccountsOf(token: AccessToken): LimitedAccounts | undefined {
-    let found = known.get(token)
-    if (found === undefined) {
-      found = { of: accountsOf(token, current) }
-      known.set(token, found)
-    }
-    return found.of
-  }
-
   async function enter(of: LimitedAccounts): Promise<Counted> {
     const lease = randomUUID()
     const { isLetIn, ...standing } = await counters.enter(of, lease)
@@ -84,16 +72,15 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
 
   return {
     enter(token) {
-      const of = limitedAccountsOf(token)
+      const of = accountsOf(token, current)
       return of && enter(of)
     },
     async read(token) {
-      const of = limitedAccountsOf(token)
+      const of = accountsOf(token, current)
       return of === undefined ? [] : remainingOf(of, await counters.read(of))
     },
     setDefaults(next) {
       current = next
-      known = new WeakMap()
     },
   }
 }
