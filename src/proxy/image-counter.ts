@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { createJsonScanner } from './json-scanner.ts'
+import { createJsonScanner, type Place } from './json-scanner.ts'
 import { identityTypeOf } from './media-type.ts'
 
 /** Is shown a request's body as it passes, and counts the images in it. */
@@ -18,7 +18,7 @@ export function createImageCounter(headers: IncomingHttpHeaders): ImageCounter {
   const count = () => images
   switch (identityTypeOf(headers)) {
     case 'application/json': {
-      const { scan } = createJsonScanner(placeOfImages(onImage))
+      const { scan } = createJsonScanner(IMAGES, { onFound: onImage })
       return { count, onChunk: (chunk) => scan(chunk, 0, chunk.length) }
     }
     case 'multipart/form-data': {
@@ -35,15 +35,15 @@ export function createImageCounter(headers: IncomingHttpHeaders): ImageCounter {
 
 const ignore = () => undefined
 
-function placeOfImages(onFound: () => void) {
-  const part = { members: [['image_url', { onFound }]] } as const
-  const message = { members: [['content', { items: part }]] } as const
-  return {
-    members: [
-      ['messages', { items: message }],
-      ['image', { onFound }],
-    ],
-  } as const
+const IMAGE: Place = { isSought: true }
+const CHAT_MESSAGE: Place = {
+  members: [['content', { items: { members: [['image_url', IMAGE]] } }]],
+}
+const IMAGES: Place = {
+  members: [
+    ['messages', { items: CHAT_MESSAGE }],
+    ['image', IMAGE],
+  ],
 }
 
 /** RFC 2046 §5.1.1 */

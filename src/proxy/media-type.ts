@@ -6,7 +6,8 @@ import type { IncomingHttpHeaders } from 'node:http'
  */
 export function identityTypeOf(headers: IncomingHttpHeaders): string | undefined {
   const { 'content-type': type, 'content-encoding': encoding = 'identity' } = headers
-  if (encoding.toLowerCase() !== 'identity') return undefined
+  if (encoding !== 'identity' && encoding.toLowerCase() !== 'identity') return undefined
+  if (type === 'application/json') return type
   const named = type?.split(';', 1).join('').trim().toLowerCase()
   return named?.endsWith('+json') === true ? 'application/json' : named
 }

@@ -41,7 +41,7 @@ export function createUsageMeter(
 function readerOf(headers: IncomingHttpHeaders, report: (usage: Usage) => void) {
   switch (identityTypeOf(headers)) {
     case 'application/json': {
-      const { scan } = createJsonScanner(placeOfUsage(report))
+      const { scan } = createJsonScanner(ANSWER, { onObject: (text) => reportUsage(text, report) })
       return (chunk: Buffer) => scan(chunk, 0, chunk.length)
     }
     case 'text/event-stream':
@@ -54,57 +54,52 @@ function readerOf(headers: IncomingHttpHeaders, report: (usage: Usage) => void) 
 function createStreamReader(report: (usage: Usage) => void): (chunk: Buffer) => void {
   let isStated = false
   let pieces = 0
-  const stated = placeOfUsage((usage) => {
-    isStated = true
-    report(usage)
-  })
-  const piece: Place = {
+  const { scan, restart } = createJsonScanner(EVENT, {
+    onObject(text) {
+      isStated = reportUsage(text, report) || isStated
+    },
     onFound() {
       pieces += 1
       if (!isStated) report({ completion_tokens: pieces, estimated: true })
     },
-  }
-  const { scan, restart } = createJsonScanner({
-    members: [...(stated.members ?? []), ['choices', placeOfPieces(piece)]],
   })
   return createEventReader({ onData: scan, onEventEnd: restart })
 }
 
 /** OpenAI's `usage`, at the top of an answer or of a part of a stream. */
-const placeOfUsage = (onUsage: (usage: Usage) => void): Place => ({
-  members: [['usage', { onObject: (text) => parseUsage(text, onUsage) }]],
-})
+const USAGE = ['usage', { isKept: true }] as const
+const ANSWER: Place = { members: [USAGE] }
 
 /** What a model writes one token after another: an answer, what it thinks before that (by two names), calls of tools. */
-function placeOfPieces(piece: Place): Place {
-  const toolCall: Place = { members: [['function', { members: [['arguments', piece]] }]] }
-  const delta: Place = {
-    members: [
-      ['content', piece],
-      ['reasoning_content', piece],
-      ['reasoning', piece],
-      ['tool_calls', { items: toolCall }],
-    ],
-  }
-  return {
-    items: {
-      members: [
-        ['delta', delta],
-        ['text', piece],
-      ],
-    },
-  }
+const PIECE: Place = { isSought: true }
+const TOOL_CALL: Place = { members: [['function', { members: [['arguments', PIECE]] }]] }
+const DELTA: Place = {
+  members: [
+    ['content', PIECE],
+    ['reasoning_content', PIECE],
+    ['reasoning', PIECE],
+    ['tool_calls', { items: TOOL_CALL }],
+  ],
 }
+const CHOICE: Place = {
+  members: [
+    ['delta', DELTA],
+    ['text', PIECE],
+  ],
+}
+const EVENT: Place = { members: [USAGE, ['choices', { items: CHOICE }]] }
 
-function parseUsage(text: Buffer, onUsage: (usage: Usage) => void): void {
-  const usage = statedUsage.safeParse(parseJson(text)).data
+/** Says whether it was known. */
+function reportUsage(text: Buffer, report: (usage: Usage) => void): boolean {
+  const usage = parseUsage(text)
   const isKnown = usage?.prompt_tokens !== undefined || usage?.completion_tokens !== undefined
-  if (isKnown) onUsage(usage)
+  if (isKnown) report(usage)
+  return isKnown
 }
 
-function parseJson(text: Buffer): unknown {
+function parseUsage(text: Buffer): Usage | undefined {
   try {
-    return JSON.parse(text.toString())
+    return statedUsage.safeParse(JSON.parse(text.toString())).data
   } catch {
     return undefined
   }
