@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Clock } from '../kernel/clock.ts'
+import { createIsoTime, type Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
@@ -57,6 +57,7 @@ const MAX_BATCH = 5000
  */
 export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
   const { writer, sink, onFailure, clock, log, monotonicMs = () => performance.now() } = options
+  const isoTime = createIsoTime(clock)
   let { seq, hash: chainedHash } = options.head
   /** How far the sink has confirmed it. */
   let written: ChainHead = options.head
@@ -85,7 +86,7 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
     }
     if (drafts.length === 0) draftsSinceMs = monotonicMs()
     seq += 1
-    drafts.push(formatDraft({ time: new Date(clock()).toISOString(), writer, seq }, facts))
+    drafts.push(formatDraft({ time: isoTime(), writer, seq }, facts))
     timer ??= setTimeout(() => void flush(), FLUSH_WITHIN_MS)
   }
 

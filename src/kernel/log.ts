@@ -1,3 +1,4 @@
+import { createIsoTime, systemClock } from './clock.ts'
 import { AppError, ConfigError } from './errors.ts'
 import { createLineBatch, type LineDestination } from './line-batch.ts'
 
@@ -50,7 +51,7 @@ type LineLevel = (typeof LEVELS)[number]
  */
 export function createLog(level: LogLevel, destination: LineDestination = createLineBatch()): Log {
   let lowest = rankOf(level)
-  const isoTime = createIsoTime()
+  const isoTime = createIsoTime(systemClock)
   const logAt = (name: LineLevel): Log[LineLevel] => {
     const rank = rankOf(name)
     return (fields, message) => {
@@ -108,20 +109,6 @@ function formatLine(
     message,
   } satisfies Record<LineKey, unknown>)
   return `${line}\n`
-}
-
-/** Many lines fall into one millisecond, and they share its text. */
-function createIsoTime(): () => string {
-  let ms = 0
-  let text = ''
-  return () => {
-    const nowMs = Date.now()
-    if (nowMs !== ms) {
-      ms = nowMs
-      text = new Date(nowMs).toISOString()
-    }
-    return text
-  }
 }
 
 /** How far a chain of causes is followed; one may be its own cause. */

@@ -1,4 +1,4 @@
-import type { Account, Accounts, Quota } from '../store/counters.ts'
+import { LIMIT_NAMES, type Account, type Accounts, type Quota } from '../store/counters.ts'
 import type { AccessToken, LimitsClaim } from '../tokens/access-token.ts'
 
 /** Whom a limit is about, from the narrowest. */
@@ -20,14 +20,17 @@ export function accountsOf(
   const isLimited = LEVELS.some((level) => isQuota(limits[level]))
   const quotas: LimitsClaim = isLimited ? limits : { subject: defaults }
   const ids = { subject, client: clientId, tenant: '' }
-  const levels = LEVELS.filter((level) => isQuota(quotas[level]))
-  if (levels.length === 0) return undefined
-  const accounts = levels.map((level): Account => {
+  const accounts: Account[] = []
+  const levels: Level[] = []
+  for (const level of LEVELS) {
+    const quota = quotas[level]
+    if (quota === undefined || !isQuota(quota)) continue
     // JSON keeps whatever is in the names apart, and what is no Unicode, too.
-    return { id: JSON.stringify([tenantId, level, ids[level]]), quota: quotas[level] ?? {} }
-  })
-  return { tenant: tenantId, accounts, levels }
+    accounts.push({ id: JSON.stringify([tenantId, level, ids[level]]), quota })
+    levels.push(level)
+  }
+  return levels.length === 0 ? undefined : { tenant: tenantId, accounts, levels }
 }
 
 const isQuota = (quota: Quota | undefined): boolean =>
-  quota !== undefined && Object.values(quota).some((limit) => limit !== undefined)
+  quota !== undefined && LIMIT_NAMES.some((name) => quota[name] !== undefined)

@@ -32,8 +32,12 @@ export type Limits = {
 /** The caller's limits, counted where `counters` counts. */
 export function createLimits(counters: RecallingCounters, defaults: Quota | undefined): Limits {
   let current = defaults
+  // Leases of all proxies are in one place: no two have the same name.
+  const own = randomUUID()
+  let entered = 0
   async function enter(of: LimitedAccounts): Promise<Counted> {
-    const lease = randomUUID()
+    entered += 1
+    const lease = `${own}:${entered}`
     const { isLetIn, ...standing } = await counters.enter(of, lease)
     const limits = remainingOf(of, standing)
     const headers = rateLimitHeaders(limits)

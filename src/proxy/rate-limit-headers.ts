@@ -1,4 +1,4 @@
-import type { LimitName } from '../store/counters.ts'
+import { LIMIT_NAMES, type LimitName } from '../store/counters.ts'
 import type { Remaining } from './remaining.ts'
 
 /** The window in seconds, and the unit where it is not a request (draft-ietf-httpapi-ratelimit-headers §2). */
@@ -14,21 +14,24 @@ const POLICY: Record<LimitName, string> = {
  * least left, which is the next to refuse.
  */
 export function rateLimitHeaders(limits: readonly Remaining[]): Record<string, string> {
-  const tightest = new Map<LimitName, Remaining>()
+  let policy = ''
+  let left = ''
+  for (const name of LIMIT_NAMES) {
+    const limit = tightestOf(name, limits)
+    if (limit === undefined) continue
+    const separator = policy === '' ? '' : ', '
+    const reset = limit.resetSeconds === undefined ? '' : `;t=${limit.resetSeconds}`
+    policy += `${separator}"${name}";q=${limit.quota}${POLICY[name]}`
+    left += `${separator}"${name}";r=${limit.remaining}${reset}`
+  }
+  return { 'ratelimit-policy': policy, ratelimit: left }
+}
+
+function tightestOf(name: LimitName, limits: readonly Remaining[]): Remaining | undefined {
+  let tightest: Remaining | undefined
   for (const limit of limits) {
-    const known = tightest.get(limit.name)
-    if (known === undefined || limit.remaining < known.remaining) tightest.set(limit.name, limit)
+    if (limit.name !== name) continue
+    if (tightest === undefined || limit.remaining < tightest.remaining) tightest = limit
   }
-  const shown = [...tightest.values()]
-  return {
-    'ratelimit-policy': shown
-      .map(({ name, quota }) => `"${name}";q=${quota}${POLICY[name]}`)
-      .join(', '),
-    ratelimit: shown
-      .map(({ name, remaining, resetSeconds }) => {
-        const reset = resetSeconds === undefined ? '' : `;t=${resetSeconds}`
-        return `"${name}";r=${remaining}${reset}`
-      })
-      .join(', '),
-  }
+  return tightest
 }

@@ -1,8 +1,8 @@
 import {
   DAY_MS,
-  exhaustedIn,
+  isExhausted,
   LIMIT_NAMES,
-  type Account,
+  usedOf,
   type Balance,
   type LimitName,
   type Standing,
@@ -23,31 +23,28 @@ export type Remaining = {
 
 /** Every limit of these accounts, in the order of the accounts. */
 export function remainingOf(of: LimitedAccounts, { atMs, balances }: Standing): Remaining[] {
-  return of.accounts.flatMap((account, i) => {
+  const all: Remaining[] = []
+  for (const [i, { quota: quotas }] of of.accounts.entries()) {
     const [level, balance] = [of.levels[i], balances[i]]
-    return level === undefined || balance === undefined
-      ? []
-      : remainingIn(account, balance, atMs).map((remaining) => ({ level, ...remaining }))
-  })
+    if (level === undefined || balance === undefined) continue
+    for (const name of LIMIT_NAMES) {
+      const quota = quotas[name]
+      if (quota === undefined) continue
+      all.push({
+        level,
+        name,
+        quota,
+        remaining: Math.max(0, quota - usedOf(name, balance)),
+        resetSeconds: resetSecondsOf(name, balance, atMs),
+        isExhausted: isExhausted(name, quota, balance),
+      })
+    }
+  }
+  return all
 }
 
-function remainingIn(account: Account, balance: Balance, atMs: number) {
-  const exhausted = exhaustedIn(account, balance)
-  const untilMidnight = Math.ceil((DAY_MS - (atMs % DAY_MS)) / 1000)
-  const uses: Record<LimitName, { used: number; resetSeconds: number | undefined }> = {
-    rpm: {
-      used: balance.minuteRequests,
-      resetSeconds: Math.ceil(balance.minuteFreesInMs / 1000),
-    },
-    concurrency: { used: balance.running, resetSeconds: undefined },
-    daily_requests: { used: balance.dayRequests, resetSeconds: untilMidnight },
-    daily_tokens: { used: balance.dayTokens, resetSeconds: untilMidnight },
-  }
-  return LIMIT_NAMES.flatMap((name) => {
-    const quota = account.quota[name]
-    if (quota === undefined) return []
-    const { used, resetSeconds } = uses[name]
-    const remaining = Math.max(0, quota - used)
-    return [{ name, quota, remaining, resetSeconds, isExhausted: exhausted.includes(name) }]
-  })
+function resetSecondsOf(name: LimitName, balance: Balance, atMs: number): number | undefined {
+  if (name === 'concurrency') return undefined
+  if (name === 'rpm') return Math.ceil(balance.minuteFreesInMs / 1000)
+  return Math.ceil((DAY_MS - (atMs % DAY_MS)) / 1000)
 }

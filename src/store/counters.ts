@@ -91,16 +91,28 @@ export const expectedOf = ({
 export const DAY_MS = 86_400_000
 export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS)
 
-/** What of an account leaves no room for one more request. */
-export function exhaustedIn({ quota }: Account, balance: Balance): LimitName[] {
-  const used = {
-    rpm: balance.minuteRequests,
-    concurrency: balance.running,
-    daily_requests: balance.dayRequests,
-    daily_tokens: balance.dayTokens + balance.reservedTokens,
+/** How much of one limit is used, without what is only set aside. */
+export function usedOf(name: LimitName, balance: Balance): number {
+  switch (name) {
+    case 'rpm':
+      return balance.minuteRequests
+    case 'concurrency':
+      return balance.running
+    case 'daily_requests':
+      return balance.dayRequests
+    case 'daily_tokens':
+      return balance.dayTokens
   }
-  return LIMIT_NAMES.filter((name) => used[name] >= (quota[name] ?? Infinity))
 }
+
+/** Whether a limit leaves no room for one more request: of tokens, what running ones are expected to take counts. */
+export function isExhausted(name: LimitName, quota: number, balance: Balance): boolean {
+  const reserved = name === 'daily_tokens' ? balance.reservedTokens : 0
+  return usedOf(name, balance) + reserved >= quota
+}
+
+export const hasRoom = ({ quota }: Account, balance: Balance): boolean =>
+  LIMIT_NAMES.every((name) => !isExhausted(name, quota[name] ?? Infinity, balance))
 
 /** Whether a request must be known by name while it runs. */
 export const isLeased = ({ quota }: Account): boolean =>

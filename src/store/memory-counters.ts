@@ -1,8 +1,8 @@
 import type { Clock } from '../kernel/clock.ts'
 import {
   dayOf,
-  exhaustedIn,
   expectedOf,
+  hasRoom,
   isDaily,
   isLeased,
   meanOf,
@@ -123,7 +123,7 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
       const before = stand(accounts, nowMs)
       const isLetIn = accounts.every((account, i) => {
         const balance = before.balances[i]
-        return balance !== undefined && exhaustedIn(account, balance).length === 0
+        return balance !== undefined && hasRoom(account, balance)
       })
       if (!isLetIn) return { ...before, isLetIn }
       count(accounts, lease, nowMs)

@@ -40,10 +40,10 @@ describe('a proxy', () => {
     const first = await proxy.call(await tokenOf())
     expect([first.status, rateLimitOf(first)]).toEqual([
       200,
-      '"rpm";r=1;t=60, "daily_requests";r=99;t=82800, "concurrency";r=3',
+      '"rpm";r=1;t=60, "concurrency";r=3, "daily_requests";r=99;t=82800',
     ])
     expect(first.headers.get('ratelimit-policy')).toBe(
-      '"rpm";q=2;w=60, "daily_requests";q=100;w=86400, "concurrency";q=4;qu="concurrent-requests"',
+      '"rpm";q=2;w=60, "concurrency";q=4;qu="concurrent-requests", "daily_requests";q=100;w=86400',
     )
     proxy.time.now += 10_000
     // It is the client that is counted, whatever token it comes with.
@@ -52,7 +52,7 @@ describe('a proxy', () => {
     expect([refused.status, refused.headers.get('retry-after'), rateLimitOf(refused)]).toEqual([
       429,
       '50',
-      '"rpm";r=0;t=50, "daily_requests";r=98;t=82790, "concurrency";r=4',
+      '"rpm";r=0;t=50, "concurrency";r=4, "daily_requests";r=98;t=82790',
     ])
     expect(await refused.json()).toMatchObject({
       type: 'urn:gatehouse:error:rate_limited',
