@@ -15,6 +15,7 @@ export function upstreamHeaders(call: Call, headers: RequestHeaders): string[] {
 
 /** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
 function newTraceparent(): string {
-  const random = randomUUID().replaceAll('-', '')
-  return `00-${random}-${random.slice(16)}-00`
+  const uuid = randomUUID()
+  const parent = `${uuid.slice(19, 23)}${uuid.slice(24)}`
+  return `00-${uuid.slice(0, 8)}${uuid.slice(9, 13)}${uuid.slice(14, 18)}${parent}-${parent}-00`
 }
