@@ -36,6 +36,7 @@ const pipelineReply = z.array(z.tuple([z.instanceof(Error).nullable()]).rest(z.u
 /** Connects, and connects anew for as long as it is not closed. A command that may have been sent is never repeated. */
 export function createRedisClient(options: RedisClientOptions): RedisClient {
   const client = connect(options)
+  const letEnd = neverEnd(client)
   return {
     ...trackReadiness(client),
     call: ([name, ...args]) => client.call(name, ...args),
@@ -50,7 +51,10 @@ export function createRedisClient(options: RedisClientOptions): RedisClient {
       const masters = client instanceof Cluster ? client.nodes('master') : [client]
       return Promise.all(masters.map((node) => node.call(name, ...args)))
     },
-    close: () => client.disconnect(),
+    close: () => {
+      letEnd()
+      client.disconnect()
+    },
   }
 }
 
@@ -95,6 +99,23 @@ function connect({ target, tls = {}, silenceMs }: RedisClientOptions): Redis | C
     sentinelReconnectStrategy: () => CONNECT_TIMEOUT_MS,
     failoverDetector: true,
   })
+}
+
+/**
+ * ioredis gives up for good when a Sentinel tells of a new master while it is asking another one who that is, which is just
+ * what happens at a failover. Gives the function that lets it.
+ */
+function neverEnd(client: Redis | Cluster): () => void {
+  let retry: NodeJS.Timeout | undefined
+  const connectAnew = () => {
+    // It fails also where ioredis is connecting by itself; its other failures are events.
+    retry = setTimeout(() => void client.connect().catch(() => undefined), retryDelayMs(1))
+  }
+  client.on('end', connectAnew)
+  return () => {
+    client.off('end', connectAnew)
+    clearTimeout(retry)
+  }
 }
 
 const keepName: DNSLookupFunction = (name, callback) => callback(null, name)
