@@ -1,0 +1,148 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { createBalancer, openPool, type Member } from './balancer.ts'
+import { signInAsAdmin, type Client, type Front } from './chaos-clients.ts'
+import { faultsOf, type Fault } from './chaos-faults.ts'
+import { startLoad } from './chaos-load.ts'
+import type { Machine } from './chaos-network.ts'
+import {
+  countRecords,
+  findBrokenTrails,
+  HEADINGS,
+  reasonsOf,
+  rowOf,
+  type Observed,
+} from './chaos-report.ts'
+import { makeAuthority, PORTS, startWorld, type World } from './chaos-world.ts'
+
+/**
+ * What fails, and for how long, when one machine does: three issuers, three proxies, two model servers, and Redis with two
+ * replicas and three Sentinels, each a process in a network namespace of its own, under a steady load. Needs root, iproute2,
+ * util-linux, openssl and redis-server. Usage: `node bench/chaos.ts --seconds 30 --only "master is killed"`
+ */
+const { values: flags } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '30' },
+    /** A part of the names of the faults. */
+    only: { type: 'string', default: '' },
+    'min-replicas': { type: 'string', default: '1' },
+    /** Whether the folder with all logs stays when all is well. */
+    keep: { type: 'boolean', default: false },
+  },
+})
+const QUIET_MS = 5000
+const AFTER_MS = 15_000
+const CLIENTS = 6
+const REFRESHING = 4
+const dir = process.env['CHAOS_DIR']
+if (dir === undefined) await runApart()
+else await runAll(dir)
+
+/** The same once more, in namespaces of its own, with which everything ends that is started in them. */
+async function runApart(): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'gatehouse-chaos-'))
+  const authority = await makeAuthority(dir)
+  const again = ['--net', '--mount', process.execPath, ...process.argv.slice(1)]
+  const { status } = spawnSync('unshare', again, {
+    stdio: 'inherit',
+    env: { ...process.env, CHAOS_DIR: dir, NODE_EXTRA_CA_CERTS: authority },
+  })
+  process.exitCode = status ?? 1
+  if (status === 0 && !flags.keep) await rm(dir, { recursive: true })
+  else print(`see ${dir}`)
+}
+
+async function runAll(dir: string): Promise<void> {
+  const world = await startWorld(dir, Number(flags['min-replicas']))
+  const front = {
+    issuers: balancerOf(world.issuers, {
+      scheme: 'https',
+      port: PORTS.issuer,
+      ops: PORTS.issuerOps,
+    }),
+    admins: balancerOf(world.issuers, { scheme: 'https', port: PORTS.admin, ops: PORTS.issuerOps }),
+    proxies: balancerOf(world.proxies, { scheme: 'https', port: PORTS.proxy, ops: PORTS.proxyOps }),
+  }
+  const clients = await makeClients(front)
+  const observed: Observed[] = []
+  for (const [number, fault] of faultsOf(world).entries()) {
+    if (!fault.name.includes(flags.only)) continue
+    const seen = await observe(world, fault, { run: `chaos-${number}`, front, ...clients })
+    observed.push(seen)
+    print(`${rowOf(seen, new Map()).slice(0, -1).join(' | ')}`)
+    for (const reason of reasonsOf(seen)) print(`    ${reason}`)
+    for (const each of [...seen.lost, ...seen.load.endedRefreshes]) print(`    LOST ${each}`)
+  }
+  await world.stop()
+  const recorded = await countRecords(dir, world.proxies)
+  print(`\n| ${HEADINGS.join(' | ')} |\n|${'---|'.repeat(HEADINGS.length)}`)
+  for (const seen of observed) print(`| ${rowOf(seen, recorded).join(' | ')} |`)
+  const broken = await findBrokenTrails(dir, [...world.issuers, ...world.proxies])
+  for (const each of broken) print(`PROBLEM ${each}`)
+  if (broken.length === 0) print('\nthe trails verify')
+  process.exit(broken.length === 0 && observed.every(({ lost }) => lost.length === 0) ? 0 : 1)
+}
+
+type Scene = { run: string; front: Front; clients: Client[]; refreshing: Client[] }
+
+async function observe(world: World, fault: Fault, scene: Scene): Promise<Observed> {
+  const { run, front, clients, refreshing } = scene
+  await world.settled()
+  const admin = await signInAsAdmin(front, adminKeyFile())
+  const proxies = world.proxies.map(({ name, address }) => ({
+    name,
+    pool: openPool(`https://${address}:${PORTS.proxy}`),
+  }))
+  const load = startLoad({ run, front, admin, clients, refreshing, proxies })
+  await delay(QUIET_MS)
+  const fromMs = performance.now()
+  await fault.inject(Number(flags.seconds) * 1000)
+  const untilMs = performance.now()
+  await delay(AFTER_MS)
+  await load.stop()
+  await world.settled()
+  const there = await admin.clientIds()
+  await Promise.all(proxies.map(({ pool }) => pool.destroy()))
+  return {
+    fault: fault.name,
+    fromMs,
+    untilMs,
+    load,
+    lost: load.made.filter((id) => !there.has(id)),
+  }
+}
+
+async function makeClients(front: Front) {
+  const admin = await signInAsAdmin(front, adminKeyFile())
+  const clients: Client[] = []
+  for (let i = 0; i < CLIENTS; i += 1) clients.push(await admin.makeClient({}))
+  const refreshing: Client[] = []
+  for (let i = 0; i < REFRESHING; i += 1) {
+    refreshing.push(await admin.makeClient({ client_credentials_refresh: true }))
+  }
+  return { clients, refreshing }
+}
+
+function adminKeyFile(): string {
+  return join(dir ?? '', 'issuer-1-keys', 'admin.jwk')
+}
+
+function balancerOf(
+  machines: readonly Machine[],
+  { scheme, port, ops }: { scheme: string; port: number; ops: number },
+) {
+  const members = machines.map<Member>(({ name, address }) => ({
+    name,
+    url: `${scheme}://${address}:${port}`,
+    readyUrl: `http://${address}:${ops}/readyz`,
+  }))
+  return createBalancer(members)
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
