@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{e2e,interop,attacks,contract,pages,bundled-ocr}/**'],
+          exclude: ['test/{e2e,interop,attacks,contract,pages,supply-chain,bundled-ocr}/**'],
           // No test is about how long it takes: on a busy machine a property of a thousand runs takes its time.
           testTimeout: 30_000,
         },
@@ -22,7 +22,7 @@ export default defineConfig({
         test: {
           name: 'system',
           globalSetup: ['test/support/redis-binary.ts', 'test/support/chromium.ts'],
-          include: ['test/{e2e,interop,attacks,contract,pages}/**/*.test.ts'],
+          include: ['test/{e2e,interop,attacks,contract,pages,supply-chain}/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 30_000,
         },
