@@ -2,6 +2,7 @@ import { constants, writeSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../kernel/clock.ts'
+import { DURABLE, syncContent } from '../kernel/durable-file.ts'
 import { auditFileName, dayOf } from './audit-files.ts'
 import type { AuditSink } from './trail.ts'
 
@@ -26,7 +27,8 @@ export function createFileSink({ dir, writer, clock, ...options }: FileSinkOptio
     const today = dayOf(clock())
     if (current !== undefined && today <= current.day) return current
     const path = join(dir, auditFileName(today, writer))
-    const file = await open(path, constants.O_WRONLY | constants.O_CREAT, 0o600)
+    const { O_WRONLY, O_CREAT } = constants
+    const file = await open(path, O_WRONLY | O_CREAT | DURABLE, 0o600)
     const { size } = await file.stat()
     await current?.file.close()
     current = { day: today, file, bytes: size }
@@ -47,7 +49,9 @@ export function createFileSink({ dir, writer, clock, ...options }: FileSinkOptio
       writeSync(current.file.fd, text, 0, text.length, current.bytes)
       current.bytes += text.length
     },
-    sync: async () => current?.file.datasync(),
+    sync: async () => {
+      if (current !== undefined) await syncContent(current.file)
+    },
     async close() {
       await current?.file.close()
       options.onClose()

@@ -1,4 +1,6 @@
+import { constants } from 'node:fs'
 import { mkdir, open, type FileHandle } from 'node:fs/promises'
+import { DURABLE } from '../kernel/durable-file.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { listAuditFiles, type AuditFile } from './audit-files.ts'
@@ -74,7 +76,7 @@ async function openAtEnd(
 ): Promise<Pick<Writer, 'head' | 'current'> | undefined> {
   if (newest === undefined) return { head: CHAIN_START }
   const { day, path, name, writer } = newest
-  const file = await open(path, 'r+')
+  const file = await open(path, constants.O_RDWR | DURABLE)
   const end = await findEnd(file)
   if (!end.isIntact) {
     await file.close()

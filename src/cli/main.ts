@@ -1,7 +1,7 @@
-import { enableCompileCache } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { cacheCompiledCode } from './compile-cache.ts'
+import { replaceDepd } from './replace-depd.ts'
 
-enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/gatehouse', import.meta.url)))
-// Imported only now, so that what it imports comes out of the cache from the second start on.
+cacheCompiledCode()
+replaceDepd()
 const { run } = await import('./program.ts')
 await run()

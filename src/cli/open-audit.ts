@@ -13,7 +13,7 @@ import type { UsageSource } from '../audit/usage-report.ts'
 import type { Config } from '../config/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Surroundings } from './running.ts'
-import { openStore } from './open-registry.ts'
+import { openStore } from './open-store.ts'
 
 export const auditFolderOf = ({ dataDir }: Pick<Config, 'dataDir'>): string =>
   join(dataDir, 'audit')

@@ -16,7 +16,7 @@ import type { MakeKey } from '../keys/ring.ts'
 import { openRingStore, type RingStore } from '../keys/ring-store.ts'
 import { sealingKeysOf } from '../keys/sealing.ts'
 import type { Store } from '../store/store.ts'
-import { openStore } from './open-registry.ts'
+import { openStore } from './open-store.ts'
 
 export type OpenKeys = { documents: KeyDocuments; ring: RingStore; secrets: InstallationSecrets }
 

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError, ConfigError } from '../kernel/errors.ts'
@@ -7,15 +6,11 @@ import { createRegistry } from '../registry/create-registry.ts'
 import type { Registry } from '../registry/registry.ts'
 import { isHalfRestored } from '../registry/restore-entries.ts'
 import { DEFAULT_TENANT_ID, newTenantSchema } from '../registry/tenant.ts'
-import { openRedisStore } from '../store/redis-store.ts'
-import { parseRedisUrl } from '../store/redis-url.ts'
-import { openSqliteStore } from '../store/sqlite.ts'
 import type { Store } from '../store/store.ts'
+import { openStore } from './open-store.ts'
 
 export type OpenRegistry = { registry: Registry; store: Store; close: () => Promise<void> }
 
-/** Of everything that is kept in Redis. */
-export const REDIS_KEY_PREFIX = 'gatehouse:'
 const SAVE_USES_INTERVAL_MS = 10_000
 
 /** The registry on the configured store, with its default tenant. A ConfigError when the store cannot be opened. */
@@ -48,14 +43,6 @@ export async function openRegistry(
       await store.close()
     },
   }
-}
-
-/** Redis where it is configured, else one file in the data folder, which this process then has for itself. */
-export async function openStore({ redis, dataDir }: Config, clock: Clock): Promise<Store> {
-  if (redis.url !== undefined) {
-    return openRedisStore({ target: parseRedisUrl(redis.url), keyPrefix: REDIS_KEY_PREFIX })
-  }
-  return openSqliteStore({ path: join(dataDir, 'gatehouse.db'), clock })
 }
 
 async function requireWhole(store: Store): Promise<void> {

@@ -7,7 +7,7 @@ import { createSharedCounters } from '../proxy/shared-counters.ts'
 import { createMemoryCounters } from '../store/memory-counters.ts'
 import { openRedisCounters } from '../store/redis-counters.ts'
 import { parseRedisUrl } from '../store/redis-url.ts'
-import { REDIS_KEY_PREFIX } from './open-registry.ts'
+import { REDIS_KEY_PREFIX } from './open-store.ts'
 import type { Surroundings } from './running.ts'
 
 export type ProxyLimits = {

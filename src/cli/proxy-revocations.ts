@@ -13,7 +13,7 @@ import {
 import type { Store } from '../store/store.ts'
 import type { ClientTokenSource } from '../tokens/client-token.ts'
 import type { Surroundings } from './running.ts'
-import { openStore } from './open-registry.ts'
+import { openStore } from './open-store.ts'
 
 export type ProxyRevocations = {
   guard: RevocationGuard

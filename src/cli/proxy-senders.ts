@@ -7,7 +7,7 @@ import { createDpopVerifier } from '../tokens/dpop-proof.ts'
 import { createReplayMemory } from '../tokens/replay-memory.ts'
 import { createSenderCheck, type SenderCheck } from '../tokens/sender.ts'
 import type { Surroundings } from './running.ts'
-import { openStore } from './open-registry.ts'
+import { openStore } from './open-store.ts'
 
 export type ProxySenders = { requireRightSender: SenderCheck; close: () => Promise<void> }
 

@@ -12,6 +12,7 @@ import { listenerOf } from './listener.ts'
 import { relayLines } from './relay-lines.ts'
 import { reloadedConfig } from './reload.ts'
 import type { Running, Surroundings } from './running.ts'
+import { workerFlags } from './sandbox.ts'
 import { countSilence, readinessOf, type Heard } from './worker-readiness.ts'
 import { noSettings, shareOf } from './worker-share.ts'
 import { fromWorkerSchema, type ToWorker, type WorkerMetrics } from './worker-messages.ts'
@@ -43,7 +44,13 @@ export async function startProxyWorkers(
 ): Promise<Running> {
   // Handed around by the first process, a connection hangs when the worker that is to get it dies.
   cluster.schedulingPolicy = cluster.SCHED_NONE
-  cluster.setupPrimary({ exec: MAIN, args: [], silent: true, serialization: 'advanced' })
+  cluster.setupPrimary({
+    exec: MAIN,
+    args: [],
+    execArgv: workerFlags(),
+    silent: true,
+    serialization: 'advanced',
+  })
   const places = new Map<number, Place>()
   const waiting = new Map<number, (metrics: WorkerMetrics) => void>()
   const stdout = createStdoutSink()

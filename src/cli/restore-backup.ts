@@ -16,7 +16,7 @@ import { parseLines, type BackupLine, type KeyFile } from './backup-lines.ts'
 import { adminKeyPathOf } from './admin-bootstrap.ts'
 import { CliError } from './cli-error.ts'
 import { keyDocumentsOf, requireSoundDocument } from './open-keys.ts'
-import { openStore } from './open-registry.ts'
+import { openStore } from './open-store.ts'
 import { damaged, unseal } from './sealed-stream.ts'
 
 export type RestoreRequest = { config: Config; clock: Clock; path: string; passphrase: string }

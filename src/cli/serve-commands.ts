@@ -8,6 +8,7 @@ import type { Running, Surroundings } from './running.ts'
 import { createProgress } from './progress.ts'
 import { reportBugs } from './report-bugs.ts'
 import { createReload } from './reload.ts'
+import { enterSandbox, type SandboxedRole } from './sandbox.ts'
 import { untilStopped } from './signals.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
 
@@ -27,26 +28,34 @@ export function serveCommands(program: Command): void {
     .command('issuer')
     .description('serve the token issuer alone')
     .action((_options, command: Command) =>
-      serve(command, async ({ config }, around) => {
-        const { startIssuer } = await import('./start-issuer.ts')
-        const issuer = await startIssuer(config, around)
-        process.stdout.write(whereabouts('issuer', config.issuer))
-        return issuer
-      }),
+      serve(
+        command,
+        async ({ config }, around) => {
+          const { startIssuer } = await import('./start-issuer.ts')
+          const issuer = await startIssuer(config, around)
+          process.stdout.write(whereabouts('issuer', config.issuer))
+          return issuer
+        },
+        'issuer',
+      ),
     )
 
   program
     .command('proxy')
     .description('serve the verifying proxy alone')
     .action((_options, command: Command) =>
-      serve(command, async ({ config }, around) => {
-        const proxy =
-          config.proxy.workers > 1
-            ? await (await import('./proxy-workers.ts')).startProxyWorkers(config, around)
-            : await (await import('./start-proxy.ts')).startProxy(config, around)
-        process.stdout.write(whereabouts('proxy', config.proxy))
-        return proxy
-      }),
+      serve(
+        command,
+        async ({ config }, around) => {
+          const proxy =
+            config.proxy.workers > 1
+              ? await (await import('./proxy-workers.ts')).startProxyWorkers(config, around)
+              : await (await import('./start-proxy.ts')).startProxy(config, around)
+          process.stdout.write(whereabouts('proxy', config.proxy))
+          return proxy
+        },
+        'proxy',
+      ),
     )
 
   program
@@ -95,8 +104,9 @@ function whereabouts(role: string, { url, listen, opsListen }: Config['issuer' |
 }
 
 /** Runs until SIGTERM or SIGINT, reloading at SIGHUP, then lets running requests finish; a second signal ends it at once. */
-async function serve(command: Command, start: Starter): Promise<void> {
+async function serve(command: Command, start: Starter, role?: SandboxedRole): Promise<void> {
   const loaded = settingsOf(command)
+  if (role !== undefined) enterSandbox(role, loaded)
   const log = createLog(loaded.config.log.level)
   for (const warning of loaded.warnings) process.stderr.write(`warning: ${warning}\n`)
   reportBugs(log)

@@ -10,6 +10,7 @@ export type LoadedConfig = {
   config: Config
   warnings: string[]
   given: ReadonlySet<string>
+  files: string[]
   /** The flags that lead to the same configuration, for the commands that we suggest. */
   flags: string[]
 }

@@ -1,6 +1,5 @@
-import { enableCompileCache } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { cacheCompiledCode } from './compile-cache.ts'
 
-enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/gatehouse', import.meta.url)))
+cacheCompiledCode()
 const { runWorker } = await import('./worker.ts')
 runWorker()

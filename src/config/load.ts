@@ -17,7 +17,14 @@ export type LoadOptions = {
 }
 
 export type LoadResult =
-  | { config: Config; warnings: string[]; given: ReadonlySet<string>; problems?: never }
+  | {
+      config: Config
+      warnings: string[]
+      given: ReadonlySet<string>
+      /** Those that it was read from, secrets in files included. */
+      files: string[]
+      problems?: never
+    }
   | { problems: string[]; config?: never }
 
 /** Names that start with GATEHOUSE_ and are no settings: they tell the command line where things are. */
@@ -44,8 +51,9 @@ export function loadConfig(options: LoadOptions = {}): LoadResult {
   const env = options.env ?? process.env
   const problems: string[] = []
   const settings = listSettings()
-  const file = readConfigFile(options.file ?? nonEmpty(env['GATEHOUSE_CONFIG']), problems)
-  const { values: fromEnv, warnings } = readEnvironment(settings, env, problems)
+  const path = options.file ?? nonEmpty(env['GATEHOUSE_CONFIG'])
+  const file = readConfigFile(path, problems)
+  const { values: fromEnv, warnings, secretFiles } = readEnvironment(settings, env, problems)
   const fromFlags = readFlags(settings, options.set ?? [], problems)
 
   const merged = structuredClone(file)
@@ -62,6 +70,7 @@ export function loadConfig(options: LoadOptions = {}): LoadResult {
     config: parsed.data,
     warnings: [...warnings, ...findOddities(parsed.data)],
     given,
+    files: [...(path === undefined ? [] : [path]), ...secretFiles],
   }
 }
 
@@ -111,9 +120,10 @@ function readEnvironment(
   settings: readonly Setting[],
   env: Readonly<Record<string, string | undefined>>,
   problems: string[],
-): { values: Map<string, unknown>; warnings: string[] } {
+): { values: Map<string, unknown>; warnings: string[]; secretFiles: string[] } {
   const values = new Map<string, unknown>()
   const known = new Set(NOT_SETTINGS)
+  const secretFiles: string[] = []
   for (const setting of settings) {
     known.add(setting.envName)
     const text = nonEmpty(env[setting.envName])
@@ -123,6 +133,7 @@ function readEnvironment(
     known.add(fileName)
     const secretFile = nonEmpty(env[fileName])
     if (secretFile === undefined) continue
+    secretFiles.push(secretFile)
     if (text !== undefined) problems.push(`${setting.envName} and ${fileName} are both set`)
     try {
       values.set(setting.path, readFileSync(secretFile, 'utf8').trim())
@@ -133,7 +144,7 @@ function readEnvironment(
   const warnings = Object.keys(env)
     .filter((name) => name.startsWith('GATEHOUSE_') && !known.has(name))
     .map((name) => `${name} in the environment is not a setting${suggestion(name, known)}`)
-  return { values, warnings }
+  return { values, warnings, secretFiles }
 }
 
 /** The usual slip is one underscore for two, or two for one. */

@@ -98,6 +98,10 @@ const DEFAULT_ROUTES: z.input<typeof route>[] = [
 /** Every setting with its default; strict, so that a misspelt key is found. The operator reads these comments. */
 export const configSchema = z.strictObject({
   dataDir: z.string().min(1).default('./data'),
+  sandbox: z
+    .boolean()
+    .default(true)
+    .describe("whether an issuer on Redis and a proxy run under Node's permission model"),
   log: z
     .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') })
     .prefault({}),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, mkdir, open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { DURABLE, syncFile } from './durable-file.ts'
 import { ConfigError } from './errors.ts'
 
 /** What is long comes in parts; when they fail, nothing is left of them. */
@@ -55,7 +56,7 @@ async function writeDraft(path: string, content: Content): Promise<string> {
   })
   try {
     await file.writeFile(content)
-    await file.sync()
+    await syncFile(file)
   } catch (error) {
     await rm(draft, { force: true })
     throw error
@@ -67,7 +68,8 @@ async function writeDraft(path: string, content: Content): Promise<string> {
 
 async function openDraft(draft: string): Promise<FileHandle> {
   await mkdir(dirname(draft), { recursive: true, mode: 0o700 })
-  return open(draft, 'wx', 0o600)
+  const { O_WRONLY, O_CREAT, O_EXCL } = constants
+  return open(draft, O_WRONLY | O_CREAT | O_EXCL | DURABLE, 0o600)
 }
 
 /** What the file system refuses is for the operator to change: a folder in the place of a file, a missing permission. */
@@ -79,7 +81,7 @@ function unusable(path: string, error: unknown): unknown {
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r')
   try {
-    await folder.sync()
+    await syncFile(folder)
   } finally {
     await folder.close()
   }

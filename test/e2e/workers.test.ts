@@ -48,8 +48,8 @@ describe.skipIf(!hasRedisServer)('a proxy of two workers', () => {
     await writeFile(file, '')
     const args = ['--config', file, ...flags.flatMap((each) => ['--set', each]), 'proxy']
     proxy = startCommand(args, { GATEHOUSE_KEYS__PREVIOUS_PASSPHRASE: 'of the issuer alone' })
-    await waitUntil('two workers', async () => proxy.output.stdout.includes('listens on'))
-  })
+    await waitUntil('two workers', async () => proxy.output.stdout.includes('listens on'), 60_000)
+  }, 120_000)
   afterAll(async () => {
     proxy.child.kill('SIGKILL')
     await proxy.finished
@@ -112,6 +112,18 @@ describe.skipIf(!hasRedisServer)('a proxy of two workers', () => {
     }
     const keys = { ...config.keys, previousPassphrase: 'of the issuer alone' }
     expect(JSON.stringify(shareOf({ ...config, keys }))).not.toMatch(/alone|encryptionKey/)
+  })
+
+  test('lets neither start a program, nor read what is not its own', async () => {
+    const argumentsOf = async (pid: number | undefined) =>
+      (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+    expect(await argumentsOf(proxy.child.pid)).toContain('--allow-child-process')
+    for (const pid of Object.values(pids())) {
+      const flags = await argumentsOf(pid)
+      expect(flags).toContain('--permission')
+      expect(flags).toContain(`--allow-fs-write=${config.dataDir}`)
+      expect(flags).not.toContain('--allow-child-process')
+    }
   })
 
   test('counts a caller’s limit once for both', async () => {
