@@ -3,13 +3,19 @@ import type { Clock } from '../kernel/clock.ts'
 import { AppError, ConfigError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { createRegistry } from '../registry/create-registry.ts'
+import { createHashPool, type WatchedHashPool } from '../registry/hash-pool.ts'
 import type { Registry } from '../registry/registry.ts'
 import { isHalfRestored } from '../registry/restore-entries.ts'
 import { DEFAULT_TENANT_ID, newTenantSchema } from '../registry/tenant.ts'
 import type { Store } from '../store/store.ts'
 import { openStore } from './open-store.ts'
 
-export type OpenRegistry = { registry: Registry; store: Store; close: () => Promise<void> }
+export type OpenRegistry = {
+  registry: Registry
+  store: Store
+  pool: WatchedHashPool
+  close: () => Promise<void>
+}
 
 const SAVE_USES_INTERVAL_MS = 10_000
 
@@ -20,7 +26,8 @@ export async function openRegistry(
 ): Promise<OpenRegistry> {
   const store = await openStore(config, clock)
   const { maxFailuresPerMinute } = config.issuer.clientAuth
-  const registry = createRegistry({ store, clock, maxFailuresPerMinute })
+  const pool = createHashPool()
+  const registry = createRegistry({ store, clock, pool, maxFailuresPerMinute })
   const saveUses = () =>
     registry.saveUses().catch((error: unknown) => {
       log.warn({ event: 'registry.uses_unsaved', err: error }, 'last uses were not written down')
@@ -37,6 +44,7 @@ export async function openRegistry(
   return {
     registry,
     store,
+    pool,
     close: async () => {
       clearInterval(saving)
       await saveUses()

@@ -26,6 +26,15 @@ export async function openProxyLimits(
   registry: Registry,
 ): Promise<ProxyLimits> {
   const local = createMemoryCounters(clock)
+  let isDegraded = () => false
+  void new Gauge({
+    name: 'gatehouse_limits_degraded',
+    help: 'Whether limits cannot be counted with the other proxies',
+    registers: [registry],
+    collect() {
+      this.set(isDegraded() ? 1 : 0)
+    },
+  })
   if (redis.url === undefined) {
     const kept = await keepDays(join(dataDir, 'limits.json'), local, log)
     const alone = createLimits(kept, limits.defaults)
@@ -42,14 +51,7 @@ export async function openProxyLimits(
   })
   const { onFailure } = limits
   const counters = createSharedCounters({ shared: redisCounters, local, onFailure, log })
-  void new Gauge({
-    name: 'gatehouse_limits_degraded',
-    help: 'Whether limits cannot be counted with the other proxies',
-    registers: [registry],
-    collect() {
-      this.set(counters.isDegraded() ? 1 : 0)
-    },
-  })
+  isDegraded = counters.isDegraded
   const together = createLimits(counters, limits.defaults)
   return {
     limits: together,

@@ -8,6 +8,7 @@ import { watchKeys } from '../issuer/key-metrics.ts'
 import { createLiveProvider } from '../issuer/live-provider.ts'
 import { mutualTls } from '../issuer/mutual-tls.ts'
 import { createProvider } from '../issuer/provider.ts'
+import { showVersion } from '../kernel/build-info.ts'
 import { startHttpServer } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
@@ -18,8 +19,11 @@ import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
 import { createSigningKeys } from '../keys/signing-keys.ts'
 import { createGuessLimits } from '../registry/guess-limits.ts'
+import { watchHashPool } from '../registry/metrics.ts'
 import type { Registry } from '../registry/registry.ts'
+import { watchSecrets } from '../registry/watch-secrets.ts'
 import { followRevocations } from '../revocations/follow-store.ts'
+import { watchRevocations } from '../revocations/metrics.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import type { Store } from '../store/store.ts'
 import { REVOCATIONS } from '../revocations/revocation.ts'
@@ -31,6 +35,7 @@ import { blockListOf, clientCaOf, listenerOf, prepareCertificate } from './liste
 import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
+import { ownVersion } from './own-version.ts'
 import { createOwnEndpoints } from './own-endpoints.ts'
 import { runningOf, type Running, type Surroundings } from './running.ts'
 import { resourcesOf } from './token-resources.ts'
@@ -128,8 +133,13 @@ export async function startIssuer(
     trustedProxies: blockListOf(config.trustedProxies),
     ownRoutes: own.routes,
   })
-  const storeCheck = watchStore(store)
+  const storeCheck = watchStore(store, metrics)
   begun.defer(storeCheck.stop)
+  const secretWatch = watchSecrets({ clients: registry.clients, registry: metrics, clock, log })
+  begun.defer(secretWatch.stop)
+  showVersion(metrics, ownVersion())
+  watchHashPool(metrics, kept.pool)
+  watchRevocations(metrics, { lagSeconds: revocations.stalenessSeconds })
   const callback = app.callback()
   const server = await startHttpServer({
     name: 'issuer.listen',
@@ -172,7 +182,11 @@ export async function startIssuer(
   const parts = { ...kept, ring, revocations, signingKeys, audit }
   const admin = await startAdmin(config, parts, { log: auditedLog, clock })
   begun.defer(() => admin.drain(0))
-  watchKeys(metrics, { ring: ring.current, clock })
+  watchKeys(metrics, {
+    ring: ring.current,
+    clock,
+    rotateEverySeconds: keys.rotateEveryDays * SECONDS_PER_DAY,
+  })
   const stopRotation = scheduleRotation({ tick: signingKeys.tick, log })
   const stopSweep =
     keyHome && scheduleSweep({ home: keyHome, loadRing: opened.ring.load, clock, log })
@@ -194,6 +208,7 @@ export async function startIssuer(
       own.close()
       await running.close(drainSeconds)
       storeCheck.stop()
+      secretWatch.stop()
       stopRotation()
       stopSweep?.()
       provider.close()

@@ -1,12 +1,13 @@
 import type { Registry } from 'prom-client'
 import { watchAudit } from '../audit/metrics.ts'
 import type { Config } from '../config/schema.ts'
+import { showVersion } from '../kernel/build-info.ts'
 import { startHttpServer } from '../kernel/http-server.ts'
 import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer, type CheckResult, type ReadinessChecks } from '../kernel/ops-server.ts'
 import { createAdmission } from '../proxy/admission.ts'
-import { createAuthenticator } from '../proxy/authenticate.ts'
+import { createAuthenticator, type Caller } from '../proxy/authenticate.ts'
 import { createCors } from '../proxy/cors.ts'
 import { createProxyMetrics } from '../proxy/metrics.ts'
 import { createProxy, type Routing } from '../proxy/proxy.ts'
@@ -14,11 +15,13 @@ import { createUpstreams } from '../proxy/upstreams.ts'
 import { onRevokedKey } from '../revocations/revoked-keys.ts'
 import { keepJwks } from '../tokens/kept-jwks.ts'
 import { createRemoteJwks } from '../tokens/remote-jwks.ts'
+import { createVerifiedTokenCache } from '../tokens/verified-token-cache.ts'
 import { createTokenVerifier } from '../tokens/verify.ts'
 import { createYoungCollection } from './garbage.ts'
 import { modelServersOf } from './model-servers.ts'
 import { openAudit } from './open-audit.ts'
 import { blockListOf, listenerOf, prepareCertificate } from './listener.ts'
+import { ownVersion } from './own-version.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
 import { openProxyLimits } from './proxy-limits.ts'
@@ -69,6 +72,7 @@ export async function openProxy(
     { inProcess, tokens, file: cache?.revocations },
   )
   const registry = createMetricsRegistry()
+  showVersion(registry, ownVersion())
   const jwks = createRemoteJwks({
     issuer: issuer.url,
     jwksUrl: proxy.jwksUrl,
@@ -94,11 +98,13 @@ export async function openProxy(
   const audit = await openAudit(config, 'proxy', { log, clock })
   watchAudit(registry, audit)
   const upstreams = createUpstreams({ ...proxy, servers: modelServersOf(config), log })
+  const verified = createVerifiedTokenCache<Caller>(clock)
   const metrics = createProxyMetrics(registry, {
     jwks,
     upstreams,
     waiting: () => admission.waiting(),
     revocations: revocations.guard,
+    verified,
   })
   const admission = createAdmission({
     upstreams,
@@ -117,7 +123,7 @@ export async function openProxy(
       verify,
       requireRightSender: senders.requireRightSender,
       keys: jwks,
-      clock,
+      verified,
     }),
     trustedProxies: blockListOf(config.trustedProxies),
     seesCertificates: proxy.tls.clientCa !== undefined || config.trustedProxies.length > 0,

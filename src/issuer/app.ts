@@ -7,6 +7,7 @@ import { toProblem } from '../kernel/problem.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import { callerAddress } from '../kernel/caller-address.ts'
 import { challengesOf } from '../tokens/challenge.ts'
+import { countRequests } from './count-requests.ts'
 import { serveJwks, type JwksOptions } from './jwks.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import { shedGuesses } from './shed-guesses.ts'
@@ -68,6 +69,7 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   const issuer = new URL(options.issuer)
   const app = new Koa()
   app.silent = true
+  app.use(countRequests(options.metrics, routeOfPath(options.ownRoutes)))
   app.use(answerWithProblems(log))
   app.use(serveOwnRoutes(options.ownRoutes))
   app.use(refuseUnknownEndpoints)
@@ -88,6 +90,15 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   )
   app.use(passTo(provider))
   return app
+}
+
+/** The endpoint of a path, `none` where there is none: what metrics may be labelled with. */
+function routeOfPath(ownRoutes: readonly OwnRoute[]): (path: string) => string {
+  const known = new Set([...Object.keys(ENDPOINTS), ...ownRoutes.map(({ path }) => path)])
+  return function routeOf(path) {
+    const endpoint = endpointOf(path)
+    return known.has(endpoint) ? endpoint : 'none'
+  }
 }
 
 function answerWithProblems(log: Log): Middleware {

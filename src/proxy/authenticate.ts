@@ -1,9 +1,8 @@
-import type { Clock } from '../kernel/clock.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import { parseAuthorization } from '../tokens/authorization.ts'
 import type { KeySource } from '../tokens/remote-jwks.ts'
 import type { Presentation, SenderCheck } from '../tokens/sender.ts'
-import { createVerifiedTokenCache } from '../tokens/verified-token-cache.ts'
+import type { VerifiedTokenCache } from '../tokens/verified-token-cache.ts'
 import type { TokenVerifier } from '../tokens/verify.ts'
 import { identityHeaders } from './identity-headers.ts'
 
@@ -25,7 +24,7 @@ export type AuthenticatorOptions = {
   verify: TokenVerifier
   requireRightSender: SenderCheck
   keys: KeySource
-  clock: Clock
+  verified: VerifiedTokenCache<Caller>
 }
 
 /**
@@ -33,8 +32,7 @@ export type AuthenticatorOptions = {
  * before and whose key is still published costs one hash; of a bound one, the sender is required each time.
  */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { verify, requireRightSender, keys, clock } = options
-  const verified = createVerifiedTokenCache<Caller>(clock)
+  const { verify, requireRightSender, keys, verified } = options
 
   async function verifyAndRemember(rawToken: string): Promise<Caller> {
     const token = await verify(rawToken)

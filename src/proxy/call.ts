@@ -101,6 +101,7 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
     upstream: call.slot?.upstream.url,
     duration_ms: Math.round(durationMs * 1000) / 1000,
   } as const
+  if (refusal !== undefined) metrics.countRefusal(facts.reason)
   log[isFault ? 'error' : 'info']({ ...facts, err: isFault ? refusal : undefined }, 'proxy call')
   audit.record({
     ...facts,

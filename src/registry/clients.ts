@@ -35,6 +35,7 @@ export type ClientsOptions = {
 type ClientLife = Omit<
   Clients,
   | 'listSecrets'
+  | 'listExpiringSecrets'
   | 'addSecret'
   | 'removeSecret'
   | 'findIssuable'

@@ -1,12 +1,13 @@
-import type { Clock } from '../kernel/clock.ts'
+import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { createRevokeAround } from '../revocations/revoke-around.ts'
 import type { Store } from '../store/store.ts'
 import { createClientRecords } from './client-keeping.ts'
 import { createSecretCheck } from './client-secret-check.ts'
 import { createClientSecrets } from './client-secrets.ts'
 import { createClients } from './clients.ts'
+import { findExpiringSecrets } from './expiring-secrets.ts'
 import { createGuessLimits } from './guess-limits.ts'
-import { createHashPool } from './hash-pool.ts'
+import { createHashPool, type HashPool } from './hash-pool.ts'
 import { madeBy, markMade } from './made-once.ts'
 import type { Clients, Registry } from './registry.ts'
 import { createSecretUses } from './secret-uses.ts'
@@ -18,14 +19,16 @@ import { createUsers } from './users.ts'
 export type RegistryOptions = {
   store: Store
   clock: Clock
+  /** Where secrets and passwords are hashed. */
+  pool?: HashPool
   /** How often somebody may be wrong about one client or user from one address. */
   maxFailuresPerMinute: number
 }
 
 /** The registry on a store. It holds nothing that another process on the same store would have to hear of. */
-export function createRegistry({ store, clock, maxFailuresPerMinute }: RegistryOptions): Registry {
+export function createRegistry(options: RegistryOptions): Registry {
+  const { store, clock, maxFailuresPerMinute, pool = createHashPool() } = options
   const revokeAround = createRevokeAround(store, clock)
-  const pool = createHashPool()
   const limits = createGuessLimits(clock, maxFailuresPerMinute)
   const uses = createSecretUses(store, clock)
   const tenants = createTenantRecords(store)
@@ -45,6 +48,7 @@ export function createRegistry({ store, clock, maxFailuresPerMinute }: RegistryO
     clients: {
       ...createClients({ store, clock, pool, records: clients, tenants, revokeAround }),
       ...createClientSecrets({ store, clock, pool, uses, records: clients }),
+      listExpiringSecrets: () => findExpiringSecrets(store, uses, epochSeconds(clock)),
       findIssuable,
       ...createSecretCheck({ clock, pool, limits, uses, findIssuable }),
     },

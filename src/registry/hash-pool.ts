@@ -15,6 +15,16 @@ export type HashPool = {
   verify: (hash: string | undefined, text: string) => Promise<boolean>
 }
 
+export type WatchedHashPool = HashPool & { load: () => HashPoolLoad }
+
+/** What is going on now, how much can at once, and how many verifications found no place in the line. */
+export type HashPoolLoad = {
+  running: number
+  waiting: number
+  concurrency: number
+  refused: number
+}
+
 /**
  * argon2 for at most `concurrency` at once (a quarter of the cores), so that the others stay free for signing. Up to
  * `maxWaiting` verifications wait in line: AppError `temporarily_unavailable` with `Retry-After` for the next one. New
@@ -23,10 +33,11 @@ export type HashPool = {
 export function createHashPool({
   concurrency = Math.ceil(availableParallelism() / 4),
   maxWaiting = 64,
-} = {}): HashPool {
+} = {}): WatchedHashPool {
   const verifications: (() => void)[] = []
   const hashes: (() => void)[] = []
   let running = 0
+  let refused = 0
 
   const inTurn = async <T>(line: (() => void)[], work: () => Promise<T>): Promise<T> => {
     if (running < concurrency) running += 1
@@ -43,12 +54,21 @@ export function createHashPool({
   return {
     hash: (text) => inTurn(hashes, () => hash(text, ARGON2ID)),
     verify: async (candidate, text) => {
-      if (verifications.length >= maxWaiting) throw busy()
+      if (verifications.length >= maxWaiting) {
+        refused += 1
+        throw busy()
+      }
       return inTurn(verifications, async () => {
         const isMatch = await verify(candidate ?? NOBODYS_HASH, text)
         return isMatch && candidate !== undefined
       })
     },
+    load: () => ({
+      running,
+      waiting: verifications.length + hashes.length,
+      concurrency,
+      refused,
+    }),
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ClientSecret, NewSecret } from './client-secret.ts'
+import type { ExpiringSecret } from './expiring-secrets.ts'
 import type { Client, ClientRecord, ClientUpdate, NewClient } from './client.ts'
 import type { RequestMark } from './made-once.ts'
 import type { NewTenant, Tenant, TenantRecord, TenantUpdate } from './tenant.ts'
@@ -69,6 +70,8 @@ export type Clients = {
 
   /** The oldest first. */
   listSecrets: (clientId: string) => Promise<readonly ClientSecret[]>
+  /** Of all clients, those whose end somebody would notice within 30 days; takes a while. */
+  listExpiringSecrets: () => Promise<readonly ExpiringSecret[]>
   /** AppError `in_use` when the client has as many as it may have, `invalid_metadata` when it uses none. */
   addSecret: (
     clientId: string,

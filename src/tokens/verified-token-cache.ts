@@ -5,23 +5,38 @@ import type { AccessToken } from './access-token.ts'
 
 const MAX_TOKENS = 10_000
 
+export type VerifiedTokenCache<Entry extends { token: AccessToken }> = {
+  get: (rawToken: string) => Entry | undefined
+  set: (rawToken: string, entry: Entry) => void
+  statistics: () => { hits: number; misses: number; entries: number }
+}
+
 /**
  * Remembers verified tokens by a SHA-256 of their whole text, so that a heap dump shows no token and another spelling of
  * one is another entry. Bounded, and an entry is never given out from its `exp` on.
  */
-export function createVerifiedTokenCache<Entry extends { token: AccessToken }>(clock: Clock) {
+export function createVerifiedTokenCache<Entry extends { token: AccessToken }>(
+  clock: Clock,
+): VerifiedTokenCache<Entry> {
   const entries = new LRUCache<string, Entry>({ max: MAX_TOKENS })
+  let hits = 0
+  let misses = 0
   return {
-    get(rawToken: string): Entry | undefined {
+    get(rawToken) {
       const key = digest(rawToken)
       const entry = entries.get(key)
-      if (entry === undefined || epochSeconds(clock) < entry.token.expiresAt) return entry
-      entries.delete(key)
+      if (entry !== undefined && epochSeconds(clock) < entry.token.expiresAt) {
+        hits += 1
+        return entry
+      }
+      misses += 1
+      if (entry !== undefined) entries.delete(key)
       return undefined
     },
-    set(rawToken: string, entry: Entry): void {
+    set(rawToken, entry) {
       entries.set(digest(rawToken), entry)
     },
+    statistics: () => ({ hits, misses, entries: entries.size }),
   }
 }
 
