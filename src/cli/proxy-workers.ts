@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { AggregatorRegistry, Gauge } from 'prom-client'
+import { AggregatorRegistry } from 'prom-client'
 import { createStdoutSink } from '../audit/stdout-sink.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
@@ -13,6 +13,7 @@ import { relayLines } from './relay-lines.ts'
 import { reloadedConfig } from './reload.ts'
 import type { Running, Surroundings } from './running.ts'
 import { workerFlags } from './sandbox.ts'
+import { showWorkers } from './worker-metrics.ts'
 import { countSilence, readinessOf, type Heard } from './worker-readiness.ts'
 import { noSettings, shareOf } from './worker-share.ts'
 import { fromWorkerSchema, type ToWorker, type WorkerMetrics } from './worker-messages.ts'
@@ -166,14 +167,7 @@ export async function startProxyWorkers(
 
   const own = createMetricsRegistry()
   own.setDefaultLabels({ worker: 'first' })
-  void new Gauge({
-    name: 'gatehouse_proxy_workers',
-    help: 'Processes that serve',
-    registers: [own],
-    collect() {
-      this.set(places.size)
-    },
-  })
+  showWorkers(own, () => places.size)
   const ops = await startOpsServer({
     name: 'proxy.opsListen',
     listen: parseListenAddress(config.proxy.opsListen),

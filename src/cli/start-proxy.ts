@@ -29,6 +29,7 @@ import { reportAsVerifier } from './proxy-reports.ts'
 import { openProxyRevocations, type InProcessIssuer } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
 import type { Running, Surroundings } from './running.ts'
+import { showWorkers } from './worker-metrics.ts'
 
 /** `inProcess` is the issuer, where it is in the same process. */
 export async function startProxy(
@@ -37,6 +38,7 @@ export async function startProxy(
   inProcess?: InProcessIssuer,
 ): Promise<Running> {
   const proxy = await openProxy(config, { log, clock }, { inProcess })
+  showWorkers(proxy.registry, () => 1)
   const ops = await startOpsServer({
     name: 'proxy.opsListen',
     listen: parseListenAddress(config.proxy.opsListen),
