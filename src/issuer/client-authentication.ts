@@ -43,6 +43,15 @@ function secretSent(ctx: KoaContextWithOIDC | undefined): string | undefined {
   return typeof inBody === 'string' ? inBody : ctx?.req.headers.authorization
 }
 
+/** A callback of oidc-provider's that reads the store: what the store cannot answer is a refusal there, and no bug. */
+export function refusing<Rest extends unknown[], Result>(
+  callback: (ctx: KoaContextWithOIDC, ...rest: Rest) => Promise<Result>,
+  { errors }: Pick<OidcProvider, 'errors'>,
+) {
+  return (ctx: KoaContextWithOIDC, ...rest: Rest): Promise<Result> =>
+    callback(ctx, ...rest).catch((error: unknown) => refuse(error, ctx, errors))
+}
+
 /** Answers as RFC 6749 §5.2 does, with the status and the `Retry-After` of the refusal. */
 export function refuse(
   error: unknown,

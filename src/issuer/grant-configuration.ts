@@ -2,6 +2,7 @@ import type { Configuration } from 'oidc-provider'
 import type { Users } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { ACCOUNT_CLAIMS, findAccountIn } from './accounts.ts'
+import { refusing } from './client-authentication.ts'
 import type { Grants } from './grants.ts'
 import { claimsOfToken, finishTokens } from './issued-tokens.ts'
 import type { OidcProvider } from './oidc-provider.ts'
@@ -30,11 +31,11 @@ export function grantConfiguration(options: GrantOptions) {
     pkce: { required: () => true },
     allowOmittingSingleRegisteredRedirectUri: false,
     claims: ACCOUNT_CLAIMS,
-    findAccount: findAccountIn({ users, store }),
+    findAccount: refusing(findAccountIn({ users, store }), oidc),
     issueRefreshToken,
     rotateRefreshToken: rotateForGrantedResource(oidc),
     extraTokenClaims: claimsOfToken,
-    formats: { customizers: { jwt: finishTokens({ grants, defaultResource }) } },
+    formats: { customizers: { jwt: refusing(finishTokens({ grants, defaultResource }), oidc) } },
     ttl: {
       AccessToken: accessTokenTtlSeconds,
       AuthorizationCode: CODE_SECONDS,

@@ -1,6 +1,7 @@
 import type { Configuration } from 'oidc-provider'
 import type { Clock } from '../kernel/clock.ts'
 import type { Store } from '../store/store.ts'
+import { refusing } from './client-authentication.ts'
 import { createConsents } from './consents.ts'
 import { devicePages } from './device-hooks.ts'
 import { existingGrant } from './existing-grant.ts'
@@ -31,7 +32,7 @@ export function pageConfiguration(
       url: (_ctx, { uid }) => interactionPath(uid),
       policy: signInPolicy(store, oidc),
     },
-    loadExistingGrant: existingGrant(createConsents(store)),
+    loadExistingGrant: refusing(existingGrant(createConsents(store)), oidc),
     renderError,
     ttl: { Session: sessionTtl(clock), Interaction: INTERACTION_SECONDS },
     features: {

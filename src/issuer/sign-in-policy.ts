@@ -1,13 +1,12 @@
 import type { interactionPolicy, KoaContextWithOIDC } from 'oidc-provider'
 import { isCut } from '../revocations/standing-cuts.ts'
 import type { Store } from '../store/store.ts'
+import { refusing } from './client-authentication.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 
 /** When to ask for the password: as oidc-provider does, and whenever the sign-in before does not count here any more. */
-export function signInPolicy(
-  store: Store,
-  { interactionPolicy: { base, Check } }: OidcProvider,
-): interactionPolicy.DefaultPolicy {
+export function signInPolicy(store: Store, oidc: OidcProvider): interactionPolicy.DefaultPolicy {
+  const { base, Check } = oidc.interactionPolicy
   const policy = base()
   policy.get('login')?.checks.add(
     new Check(
@@ -15,7 +14,7 @@ export function signInPolicy(
       'the sign-in does not count here any more',
       // To a client that asked with `prompt=none` (OpenID Connect Core §3.1.2.6).
       'login_required',
-      (ctx) => isVoid(ctx, store),
+      refusing((ctx) => isVoid(ctx, store), oidc),
     ),
   )
   return policy
