@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createRedisLink, type RedisLink } from '../src/store/redis-link.ts'
 import { waitUntil } from '../test/support/wait-until.ts'
 import type { Machine, Network } from './chaos-network.ts'
@@ -18,6 +19,7 @@ export type SentinelSet = {
 const PORT = 6379
 const SENTINEL_PORT = 26_379
 const NAME = 'gatehouse'
+const ASK_AGAIN_MS = 500
 const SETTLE_WITHIN_MS = 90_000
 
 /** A master, two replicas, three Sentinels, set up as docs/operations.md says. */
@@ -75,11 +77,10 @@ export async function startSentinelSet(
   )
   for (const sentinel of sentinels) await sentinel.start()
 
-  const master = async () => {
+  const master = async (): Promise<Machine> => {
     const seen = await Promise.all(sentinels.map((each) => masterSeenBy(each)))
     const agreed = nodes.find(({ address }) => seen.filter((each) => each === address).length >= 2)
-    if (agreed === undefined) throw new Error(`Sentinels see ${seen.join(', ')}`)
-    return agreed
+    return agreed ?? delay(ASK_AGAIN_MS).then(master)
   }
   const settled = async () => {
     await waitUntil(

@@ -25,6 +25,8 @@ export type RedisRecordsOptions = {
   runDurably: (call: ScriptCall) => Promise<unknown>
 }
 
+const LASTING_MS = 3_600_000
+
 const idReply = z.array(z.string())
 const recordReply = z.array(z.string().nullable())
 
@@ -78,7 +80,7 @@ export function createRedisRecords(
         args: [version, isListed ? '1' : '0', ...prepared.flatMap(changeArguments)],
         changedNothing: (reply: unknown) => reply !== 0,
       }
-      const reply = await (isDurable(collection, prepared) ? runDurably(call) : link.run(call))
+      const reply = await (isDurable(prepared) ? runDurably(call) : link.run(call))
       const refused = prepared[z.number().parse(reply) - 1]
       if (refused !== undefined) throw new ConflictError(collection.name, refused.id)
       return version
@@ -86,11 +88,13 @@ export function createRedisRecords(
   }
 }
 
-/** What would be missed for ever: permanent records, and deletes where there may be permanent records. */
-function isDurable({ layout }: Collection, changes: readonly PreparedChange[]): boolean {
+/**
+ * What would be missed for long: permanent records, those that live as long as a refresh token or a sign-in does, and what
+ * was deleted. What is only there to see a code or proof used twice, for a minute or ten, does not wait.
+ */
+function isDurable(changes: readonly PreparedChange[]): boolean {
   return changes.some(
-    ({ kind, ttlMs }) =>
-      (kind === 'put' && ttlMs === undefined) || (kind === 'delete' && layout === 'together'),
+    ({ kind, ttlMs = Infinity }) => kind === 'delete' || (kind === 'put' && ttlMs >= LASTING_MS),
   )
 }
 

@@ -19,8 +19,8 @@ const DEADLINE_MS = 2000
 const OLDEST_VERSION = [6, 2] as const
 
 /**
- * The shared store. It does not wait for Redis to be there: calls fail until it is. Where there are replicas, whatever is
- * permanent is acknowledged by one of them before it is by us. A partition can still lose what a master cut off from
+ * The shared store. It does not wait for Redis to be there: calls fail until it is. Where there are replicas, whatever lives
+ * for an hour or more is acknowledged by one of them before it is by us. A partition can still lose what a master cut off from
  * the majority, together with the only replica that confirmed it, accepts until it learns of its successor.
  */
 export function openRedisStore(options: RedisStoreOptions): Store {

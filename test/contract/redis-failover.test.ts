@@ -6,7 +6,13 @@ import { newTenantSchema } from '../../src/registry/tenant.ts'
 import { REVOCATIONS } from '../../src/revocations/revocation.ts'
 import { openRedisStore } from '../../src/store/redis-store.ts'
 import { parseRedisUrl } from '../../src/store/redis-url.ts'
-import { ConflictError, type Change, type Lifetime, type Store } from '../../src/store/store.ts'
+import {
+  ConflictError,
+  UnconfirmedWriteError,
+  type Change,
+  type Lifetime,
+  type Store,
+} from '../../src/store/store.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
 import { startRedisSentinel, type RedisNode, type RedisServers } from '../support/redis-server.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -45,7 +51,7 @@ describe.skipIf(!hasRedisServer)('a Redis Sentinel set that loses servers', () =
     expect(load.unexpected).toEqual([])
   }, 40_000)
 
-  test('without a replica to confirm it a permanent write is a 503, and a passing one still goes through', async () => {
+  test('without a replica to confirm it a lasting write is a 503, and a passing one still goes through', async () => {
     const { clients, clientId } = await makeClient(store)
     for (const node of servers.nodes) {
       if ((await roleOf(node)) === 'slave') await node.kill()
@@ -58,6 +64,9 @@ describe.skipIf(!hasRedisServer)('a Redis Sentinel set that loses servers', () =
     await expect(store.commit(REGISTRY, [put('lonely', 'permanent')])).rejects.toThrow(
       ConflictError,
     )
+    for (const lasting of [put('day', { ttlSeconds: 86_400 }), gone('day')]) {
+      await expect(store.commit(REPLAY, [lasting])).rejects.toThrow(UnconfirmedWriteError)
+    }
     await expect(clients.disable(clientId)).rejects.toThrow('It is done, but no replica')
     expect(await clients.findIssuable(clientId)).toBeUndefined()
     const revoked = (await store.read(REVOCATIONS, { limit: 10 })).map(({ value }) => value)
@@ -74,6 +83,8 @@ const put = (id: string, lifetime: Lifetime): Change => ({
   expect: 'absent',
   lifetime,
 })
+
+const gone = (id: string): Change => ({ kind: 'delete', id, expect: 'any' })
 
 async function makeClient(store: Store) {
   const registry = createRegistry({ store, clock: systemClock, maxFailuresPerMinute: 30 })
