@@ -33,7 +33,8 @@ export const HEADINGS = [
 /** A line of the table; `recorded` counts the trail's records of each call. */
 export function rowOf(observed: Observed, recorded: ReadonlyMap<string, number>): string[] {
   const { fault, load, lost } = observed
-  const of = (kind: Kind) => load.events.filter((event) => event.kind === kind)
+  const since = load.events.filter(({ endedAtMs }) => endedAtMs >= observed.fromMs)
+  const of = (kind: Kind) => since.filter((event) => event.kind === kind)
   const calls = of('call')
   return [
     fault,
