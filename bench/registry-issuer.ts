@@ -70,7 +70,11 @@ async function serve(all: Clients): Promise<string> {
     resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
     defaultResource: RESOURCE,
     accessTokenTtlSeconds: 900,
-    mutualTls: mutualTls({ trustedProxies: new BlockList(), clientCa: undefined, clock: Date.now }),
+    mutualTls: mutualTls({
+      trustedProxies: new BlockList(),
+      clientCa: () => undefined,
+      clock: Date.now,
+    }),
     fetchClientJwks: () => Promise.reject(new Error('nobody asks for keys')),
     refreshTokenTtlSeconds: 1_209_600,
     log,

@@ -8,6 +8,7 @@ import { ConfigError } from '../kernel/errors.ts'
 import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer } from '../kernel/ops-server.ts'
+import { withRenewable } from './live-certificates.ts'
 import { listenerOf } from './listener.ts'
 import { relayLines } from './relay-lines.ts'
 import { reloadedConfig } from './reload.ts'
@@ -184,7 +185,7 @@ export async function startProxyWorkers(
 
   return {
     prepareReload(next) {
-      listenerOf(next, 'proxy')
+      listenerOf(withRenewable(config, next, 'proxy'), 'proxy')
       return () => {
         current = reloadedConfig(config, next)
         for (const { worker } of places.values()) {

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { LIMIT_NAMES } from '../store/counters.ts'
+import { withRenewable } from './live-certificates.ts'
 import type { Running } from './running.ts'
 import type { LoadedConfig } from './settings-of.ts'
 
@@ -17,7 +18,7 @@ const TAKEN_OVER = new Set([
   'limits.onFailure',
   ...LIMIT_NAMES.map((name) => `limits.defaults.${name}`),
 ])
-const CERTIFICATE = /^(issuer|admin|proxy)\.tls\.(?:cert|key)$/
+const CERTIFICATE = /^(issuer|admin|proxy)\.tls\.(cert|key|clientCa)$/
 
 export type ReloadOptions = {
   started: Config
@@ -63,17 +64,17 @@ function describe(before: Config, now: Config, started: Config): string {
   ].join('; ')
 }
 
-/** A listener with TLS can change its certificate; one without cannot begin to have one. */
+/** A listener with TLS can change its certificate, and whose certificates it asks for; one without cannot begin to. */
 export function isTakenOver(path: string, started: Config, now: Config): boolean {
-  const role = CERTIFICATE.exec(path)?.[1]
+  const [, role, file] = CERTIFICATE.exec(path) ?? []
   if (role !== 'issuer' && role !== 'admin' && role !== 'proxy') return TAKEN_OVER.has(path)
-  return started[role].tls.cert !== undefined && now[role].tls.cert !== undefined
+  const name = file === 'clientCa' ? file : 'cert'
+  return started[role].tls[name] !== undefined && now[role].tls[name] !== undefined
 }
 
 /** What runs after a reload: the settings that were there at the start, with those that are taken over. */
 export function reloadedConfig(started: Config, next: Config): Config {
-  const hasTls = started.proxy.tls.cert !== undefined && next.proxy.tls.cert !== undefined
-  const { routes, maxBodyBytes, firstByteTimeoutSeconds, idleTimeoutSeconds, tls } = next.proxy
+  const { routes, maxBodyBytes, firstByteTimeoutSeconds, idleTimeoutSeconds } = next.proxy
   return {
     ...started,
     log: next.log,
@@ -84,7 +85,7 @@ export function reloadedConfig(started: Config, next: Config): Config {
       maxBodyBytes,
       firstByteTimeoutSeconds,
       idleTimeoutSeconds,
-      tls: hasTls ? { ...tls, clientCa: started.proxy.tls.clientCa } : started.proxy.tls,
+      tls: withRenewable(started, next, 'proxy').proxy.tls,
     },
   }
 }

@@ -7,7 +7,7 @@ import type { SigningKeys } from '../keys/signing-keys.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
 import { auditArchiveOf, usageSourceOf } from './open-audit.ts'
-import { blockListOf, listenerOf } from './listener.ts'
+import { blockListOf, type Listener } from './listener.ts'
 import type { OpenRegistry } from './open-registry.ts'
 import type { Surroundings } from './running.ts'
 import { resourcesOf } from './token-resources.ts'
@@ -17,16 +17,16 @@ type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {
   revocations: LiveRevocations
   signingKeys: SigningKeys
   audit: AuditTrail
+  listener: Listener
 }
 
 /** The operators' API, in the process of the issuer: it works on the same registry. */
 export async function startAdmin(
   config: Config,
-  { registry, store, ring, revocations, signingKeys, audit }: AdminParts,
+  { registry, store, ring, revocations, signingKeys, audit, listener }: AdminParts,
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
   const { issuer, proxy, trustedProxies } = config
-  const listener = listenerOf(config, 'admin')
   const callback = createAdminApp({
     issuer: issuer.url,
     proxy,
@@ -42,7 +42,7 @@ export async function startAdmin(
     clock,
     log,
     trustedProxies: blockListOf(trustedProxies),
-    isSecure: listener.tls !== undefined || listener.terminators !== undefined,
+    isSecure: listener.tls !== undefined || listener.servesPlain !== true,
   }).callback()
   return startHttpServer({
     name: 'admin.listen',

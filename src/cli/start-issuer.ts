@@ -31,7 +31,9 @@ import { ensureAdminClient } from './admin-bootstrap.ts'
 import { ensureTerminalClient } from './terminal-client.ts'
 import { openAudit } from './open-audit.ts'
 import { watchStore } from './watch-store.ts'
-import { blockListOf, clientCaOf, listenerOf, prepareCertificate } from './listener.ts'
+import { certificateChecks, watchCertificates } from './certificate-metrics.ts'
+import { openCertificates } from './live-certificates.ts'
+import { blockListOf } from './listener.ts'
 import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
@@ -58,6 +60,11 @@ export async function startIssuer(
   const { issuer, proxy, keys, tokens } = config
   const metrics = createMetricsRegistry()
   await using begun = new AsyncDisposableStack()
+  const certificates = openCertificates({ config, role: 'issuer', log, clock })
+  const adminCertificates = openCertificates({ config, role: 'admin', log, clock })
+  const watched = [certificates, adminCertificates]
+  begun.defer(() => watched.forEach(({ stop }) => stop()))
+  watchCertificates(metrics, watched, clock)
   const keyHome = await openKeyHome(config, { log, clock })
   begun.defer(async () => keyHome?.close())
   const makeKey = keyMakerOf(config, keyHome)
@@ -100,7 +107,7 @@ export async function startIssuer(
     ownTokens: own.ownTokens,
     mutualTls: mutualTls({
       trustedProxies: blockListOf(config.trustedProxies),
-      clientCa: clientCaOf(config, 'issuer'),
+      clientCa: certificates.clientCa,
       clock,
     }),
     fetchClientJwks: createClientJwksFetch({
@@ -146,8 +153,9 @@ export async function startIssuer(
     handle: (req, res) => void callback(req, res),
     log,
     requestTimeoutSeconds: 30,
-    ...listenerOf(config, 'issuer'),
+    ...certificates.listener,
   })
+  certificates.show(server)
   begun.defer(() => server.drain(0))
   const ops = await startOpsServer({
     name: 'issuer.opsListen',
@@ -160,6 +168,7 @@ export async function startIssuer(
           : { status: 'unavailable', detail: 'the key ring cannot be read' },
       store: storeCheck.read,
       audit: audit.readiness,
+      ...certificateChecks(watched),
     },
     log,
   })
@@ -179,9 +188,11 @@ export async function startIssuer(
     clock,
     log,
   })
-  const parts = { ...kept, ring, revocations, signingKeys, audit }
+  const { listener } = adminCertificates
+  const parts = { ...kept, ring, revocations, signingKeys, audit, listener }
   const admin = await startAdmin(config, parts, { log: auditedLog, clock })
   begun.defer(() => admin.drain(0))
+  adminCertificates.show(admin)
   watchKeys(metrics, {
     ring: ring.current,
     clock,
@@ -197,15 +208,12 @@ export async function startIssuer(
     revocations,
     store,
     prepareReload(next) {
-      const renewOwn = prepareCertificate(next, 'issuer', server)
-      const renewAdmins = prepareCertificate(next, 'admin', admin)
-      return () => {
-        renewOwn()
-        renewAdmins()
-      }
+      const takes = watched.map(({ prepare }) => prepare(next))
+      return () => takes.forEach((take) => take())
     },
     async close(drainSeconds) {
       own.close()
+      for (const { stop } of watched) stop()
       await running.close(drainSeconds)
       storeCheck.stop()
       secretWatch.stop()

@@ -20,7 +20,9 @@ import { createTokenVerifier } from '../tokens/verify.ts'
 import { createYoungCollection } from './garbage.ts'
 import { modelServersOf } from './model-servers.ts'
 import { openAudit } from './open-audit.ts'
-import { blockListOf, listenerOf, prepareCertificate } from './listener.ts'
+import { certificateChecks, watchCertificates } from './certificate-metrics.ts'
+import { openCertificates } from './live-certificates.ts'
+import { blockListOf } from './listener.ts'
 import { ownVersion } from './own-version.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
@@ -64,6 +66,7 @@ export async function openProxy(
   { inProcess, worker }: { inProcess?: InProcessIssuer | undefined; worker?: number },
 ): Promise<OpenProxy> {
   const { issuer, proxy } = config
+  const certificates = openCertificates({ config, role: 'proxy', log, clock })
   const client = await loadProxyClient(config)
   const tokens = client && proxyTokensOf(client, config, { clock })
   // With the issuer in the same process there is nothing to outlive.
@@ -75,6 +78,7 @@ export async function openProxy(
   )
   const registry = createMetricsRegistry()
   showVersion(registry, ownVersion())
+  watchCertificates(registry, [certificates], clock)
   const jwks = createRemoteJwks({
     issuer: issuer.url,
     jwksUrl: proxy.jwksUrl,
@@ -146,8 +150,9 @@ export async function openProxy(
     log,
     sendsContinue: 'handler',
     idleTimeoutSeconds: proxy.idleTimeoutSeconds,
-    ...listenerOf(config, 'proxy'),
+    ...certificates.listener,
   })
+  certificates.show(server)
   const reports = reportAsVerifier(
     config,
     { log, clock },
@@ -168,11 +173,12 @@ export async function openProxy(
       revocations: revocations.guard.readiness,
       upstreams: upstreams.readiness,
       audit: audit.readiness,
+      ...certificateChecks([certificates]),
     },
     prepareReload(next) {
-      const renewCertificate = prepareCertificate(next, 'proxy', server)
+      const takeCertificates = certificates.prepare(next)
       return () => {
-        renewCertificate()
+        takeCertificates()
         verifying.setRouting(routingOf(next))
         counting.reload(next.limits)
       }
@@ -180,6 +186,7 @@ export async function openProxy(
     async close(drainSeconds) {
       clearInterval(refresh)
       reports.stop()
+      certificates.stop()
       await server.drain(drainSeconds)
       await verifying.settled()
       await counting.close()

@@ -1,16 +1,17 @@
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { isIP, type BlockList } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Configuration, KoaContextWithOIDC } from 'oidc-provider'
 import { clientCertificateOf, type ClientCertificate } from '../kernel/client-certificate.ts'
 import type { Clock } from '../kernel/clock.ts'
+import { certificatesIn } from '../kernel/pem-certificates.ts'
 import { canonicalDn, canonicalSubject } from './distinguished-name.ts'
 
 export type MutualTlsOptions = {
   /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
   trustedProxies: BlockList
-  /** PEM: the authorities whose certificates count for tls_client_auth. */
-  clientCa: string | undefined
+  /** PEM: the authorities whose certificates count for tls_client_auth, as they are now. */
+  clientCa: () => string | undefined
   clock: Clock
 }
 
@@ -21,7 +22,14 @@ export type MutualTls = NonNullable<NonNullable<Configuration['features']>['mTLS
  * registered one, and certificate-bound tokens.
  */
 export function mutualTls(options: MutualTlsOptions): MutualTls {
-  const anchors = certificatesIn(options.clientCa ?? '')
+  let anchors: readonly X509Certificate[] = []
+  let anchorsOf: string | undefined
+  function currentAnchors(): readonly X509Certificate[] {
+    const pem = options.clientCa()
+    if (pem !== anchorsOf) anchors = certificatesIn(pem ?? '')
+    anchorsOf = pem
+    return anchors
+  }
   const certificateOf = ({ req }: KoaContextWithOIDC) =>
     clientCertificateOf(req, options.trustedProxies)
   return {
@@ -36,7 +44,7 @@ export function mutualTls(options: MutualTlsOptions): MutualTls {
       if (presented === undefined) return false
       // In a session of our own OpenSSL has verified it, and more of it than can be seen from here.
       if (socket instanceof TLSSocket && isOfSession(socket, presented)) return socket.authorized
-      return isForClients(presented) && leadsTo(anchors, presented, options.clock())
+      return isForClients(presented) && leadsTo(currentAnchors(), presented, options.clock())
     },
     certificateSubjectMatches(ctx, property, expected) {
       const presented = certificateOf(ctx)
@@ -47,11 +55,6 @@ export function mutualTls(options: MutualTlsOptions): MutualTls {
 
 const isOfSession = (socket: TLSSocket, { certificate }: ClientCertificate): boolean =>
   socket.getPeerX509Certificate()?.fingerprint256 === certificate.fingerprint256
-
-function certificatesIn(pem: string): X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
-  return blocks.map((block) => new X509Certificate(block))
-}
 
 const MAX_DEPTH = 5
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'

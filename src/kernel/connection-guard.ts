@@ -9,6 +9,9 @@ import { sendProblem, toProblem } from './problem.ts'
 /** How long a peer that was refused on its bare socket has to close its side. */
 const LINGER_MS = 500
 
+/** For this host alone (RFC 6797 §6.1): what else its domain has is not ours to say. */
+export const STRICT_TRANSPORT = 'max-age=31536000'
+
 const BROKEN = Symbol('broken')
 
 /** Leaves it to the listener to answer, and to log, when the body of the request turns out to be broken on its way. */
@@ -16,14 +19,25 @@ export function onBroken(req: IncomingMessage, listener: (error: AppError) => vo
   req.on(BROKEN, listener)
 }
 
-export type ConnectionGuardOptions = { name: string; maxHeaderBytes: number; log: Log }
+export type ConnectionGuardOptions = {
+  name: string
+  maxHeaderBytes: number
+  /** Whether its connections are TLS. */
+  hasTls: boolean
+  log: Log
+}
 
 /**
  * Keeps every connection to one request at a time, and answers with a problem what never becomes a request: what is
  * not HTTP, what takes too long to arrive, and what asks for a tunnel. Where an answer is under way, the connection is cut
  * instead. Each refusal is logged.
  */
-export function createConnectionGuard({ name, maxHeaderBytes, log }: ConnectionGuardOptions) {
+export function createConnectionGuard({
+  name,
+  maxHeaderBytes,
+  hasTls,
+  log,
+}: ConnectionGuardOptions) {
   const latest = new WeakMap<Duplex, { req: IncomingMessage; res: ServerResponse }>()
 
   function refuse(socket: Duplex, error: AppError): void {
@@ -38,7 +52,7 @@ export function createConnectionGuard({ name, maxHeaderBytes, log }: ConnectionG
     }
     const requestId = logRefusal(error, socket)
     if (isAnswering && (res.headersSent || req?.complete === true)) socket.destroy()
-    else endWith(socket, error, requestId)
+    else endWith(socket, error, { requestId, hasTls })
   }
 
   function logRefusal(error: AppError, socket: Duplex): string {
@@ -120,7 +134,11 @@ function brokenRequest(nodeCode: string | undefined, maxHeaderBytes: number): Ap
   }
 }
 
-function endWith(socket: Duplex, error: AppError, requestId: string): void {
+function endWith(
+  socket: Duplex,
+  error: AppError,
+  { requestId, hasTls }: { requestId: string; hasTls: boolean },
+): void {
   const body = JSON.stringify(toProblem(error, requestId))
   socket.end(
     [
@@ -129,6 +147,7 @@ function endWith(socket: Duplex, error: AppError, requestId: string): void {
       `Content-Length: ${Buffer.byteLength(body)}`,
       `X-Request-Id: ${requestId}`,
       'Cache-Control: no-store',
+      ...(hasTls ? [`Strict-Transport-Security: ${STRICT_TRANSPORT}`] : []),
       'Connection: close',
       '',
       body,

@@ -7,13 +7,11 @@ import {
 } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo, BlockList } from 'node:net'
-import { createConnectionGuard } from './connection-guard.ts'
+import { createConnectionGuard, STRICT_TRANSPORT } from './connection-guard.ts'
 import { AppError, ConfigError } from './errors.ts'
 import { formatListenAddress, type ListenAddress } from './listen-address.ts'
 import type { Log } from './log.ts'
-
-/** In PEM. */
-export type CertificatePair = { cert: string; key: string }
+import { secureContextOf, type TlsMaterial } from './tls-policy.ts'
 
 export type HttpServerOptions = {
   /** The setting that says where it listens, such as `proxy.listen`: its name in the log and in start errors. */
@@ -22,12 +20,14 @@ export type HttpServerOptions = {
   handle: RequestListener
   log: Log
   /**
-   * PEM contents. Without it the listener speaks plain HTTP. With `clientCa` callers are asked for a certificate, and
-   * need not have one: what it is worth is for the handler to find out.
+   * Without it the listener speaks plain HTTP. With `clientCa` callers are asked for a certificate, and need not have
+   * one: what it is worth is for the handler to find out.
    */
-  tls?: (CertificatePair & { clientCa?: string | undefined }) | undefined
-  /** Addresses of TLS terminators: only they may connect, and only with `X-Forwarded-Proto: https`. */
+  tls?: TlsMaterial | undefined
+  /** Addresses of TLS terminators, who say with `X-Forwarded-Proto: https` that a request came to them over TLS. */
   terminators?: BlockList | undefined
+  /** Whether what did not come over TLS is served, too: for loopback. Without terminators it is in any case. */
+  servesPlain?: boolean
   /** By whom `100 Continue` is sent: at once, or by the handler when it wants the body. */
   sendsContinue?: 'server' | 'handler'
   /** How long the headers, and then the whole request, may take to arrive. */
@@ -41,8 +41,11 @@ export type HttpServer = {
   name: string
   /** Where it listens in truth, also when port 0 was asked for. */
   address: ListenAddress
-  /** Shows another certificate to whoever connects from now on; a listener without TLS has none. */
-  renewCertificate: (pair: CertificatePair) => void
+  /**
+   * What TLS is spoken with to whoever connects from now on; sessions from before are not resumed. A listener without TLS
+   * has no use for it, one that asked nobody for a certificate does not begin to, and one that did does not end.
+   */
+  renewTls: (material: TlsMaterial) => void
   /** Takes no new connection, lets running requests finish for that long, then cuts them. */
   drain: (seconds: number) => Promise<void>
 }
@@ -71,9 +74,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   return {
     name,
     address: { host: listen.host, port: portOf(server) },
-    renewCertificate(pair) {
-      if (!(server instanceof TlsServer) || options.tls === undefined) return
-      server.setSecureContext(secureContextOf({ ...options.tls, ...pair }))
+    renewTls({ cert, key, clientCa }) {
+      if (!(server instanceof TlsServer)) return
+      const asked = options.tls?.clientCa
+      const ca = asked === undefined ? undefined : (clientCa ?? asked)
+      server.setSecureContext(secureContextOf({ cert, key, clientCa: ca }))
     },
     drain: (seconds) => drain(server, seconds),
   }
@@ -89,9 +94,15 @@ function createListener(options: HttpServerOptions): Server {
     // Node's own answer would be none of ours.
     requireHostHeader: false,
   }
-  const guard = createConnectionGuard({ ...options, maxHeaderBytes: MAX_HEADER_BYTES })
+  const isHttps = (req: IncomingMessage) =>
+    options.tls !== undefined || isFromHttps(req, options.terminators)
+  const guard = createConnectionGuard({
+    ...options,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+    hasTls: options.tls !== undefined,
+  })
   const handle = guard.oneAtATime((req, res) => {
-    const refusal = refusalOf(req, options.terminators)
+    const refusal = refusalOf(req, options)
     if (refusal === undefined) options.handle(req, res)
     else guard.refuseRequest(req, res, refusal)
   })
@@ -100,6 +111,7 @@ function createListener(options: HttpServerOptions): Server {
         {
           ...http,
           ...secureContextOf(options.tls),
+          ALPNProtocols: ['http/1.1'],
           requestCert: options.tls.clientCa !== undefined,
           rejectUnauthorized: false,
           handshakeTimeout: http.headersTimeout,
@@ -119,29 +131,35 @@ function createListener(options: HttpServerOptions): Server {
     ),
   )
   guard.watch(server)
+  if (options.tls !== undefined || options.terminators !== undefined) {
+    // Before anybody answers, and over plain http never (RFC 6797 §7.2).
+    for (const event of ['request', 'checkExpectation']) {
+      server.prependListener(event, (req: IncomingMessage, res: ServerResponse) => {
+        if (isHttps(req)) res.setHeader('strict-transport-security', STRICT_TRANSPORT)
+      })
+    }
+  }
   return server
 }
 
-function secureContextOf({ cert, key, clientCa }: NonNullable<HttpServerOptions['tls']>) {
-  return {
-    cert,
-    key,
-    minVersion: 'TLSv1.2',
-    ...(clientCa !== undefined && { ca: clientCa }),
-  } as const
-}
-
 /** What no handler should see: HTTP/1.1 names its host (RFC 9112 §3.2), and a terminator says that it had TLS. */
-function refusalOf(req: IncomingMessage, terminators: BlockList | undefined): AppError | undefined {
+function refusalOf(
+  req: IncomingMessage,
+  { terminators, servesPlain = terminators === undefined }: HttpServerOptions,
+): AppError | undefined {
   const headers = { connection: 'close' }
   if (req.headers.host === undefined && req.httpVersion === '1.1') {
     return new AppError('malformed_request', 'The Host header is missing.', { headers })
   }
-  if (terminators === undefined) return undefined
-  const { remoteAddress = '', remoteFamily } = req.socket
-  const isTerminator = terminators.check(remoteAddress, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4')
-  const isSecure = isTerminator && req.headers['x-forwarded-proto'] === 'https'
-  return isSecure ? undefined : new AppError('https_required', 'Use https.', { headers })
+  if (servesPlain || isFromHttps(req, terminators)) return undefined
+  return new AppError('https_required', 'Use https.', { headers })
+}
+
+function isFromHttps(req: IncomingMessage, terminators: BlockList | undefined): boolean {
+  const { remoteAddress, remoteFamily } = req.socket
+  if (terminators === undefined || remoteAddress === undefined) return false
+  const family = remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4'
+  return req.headers['x-forwarded-proto'] === 'https' && terminators.check(remoteAddress, family)
 }
 
 async function drain(server: Server, seconds: number): Promise<void> {

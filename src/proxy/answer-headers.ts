@@ -3,7 +3,7 @@ import { HOP_BY_HOP } from './request-headers.ts'
 
 /**
  * What the model server says, without what is about its connection and what we say ourselves: `own`, and what `res` has
- * been given. What it says of CORS is for callers of its own: who may read the answer is ours to say.
+ * been given. What it says of CORS and of https is for callers of its own: who may read the answer, and how, is ours to say.
  */
 export function responseHeaders(
   headers: IncomingHttpHeaders,
@@ -14,7 +14,7 @@ export function responseHeaders(
   const kept: OutgoingHttpHeaders = { ...own }
   for (const name in headers) {
     if (HOP_BY_HOP.has(name) || Object.hasOwn(own, name) || named?.has(name) === true) continue
-    if (name.startsWith('access-control-')) continue
+    if (name.startsWith('access-control-') || name === 'strict-transport-security') continue
     if (name !== 'vary' && res.hasHeader(name)) continue
     kept[name] = headers[name]
   }
@@ -37,7 +37,7 @@ export function contentLengthOf(headers: IncomingHttpHeaders): number | undefine
 
 /** RFC 9110 §6.5.1: a trailer frames no message, authenticates nobody and controls no cache, connection or content. */
 const NO_TRAILER =
-  /^(?:content-|access-control-|x-request-id$|(?:set-)?cookie$|(?:www-)?authenticat|authorization$|cache-control$|expires$|vary$|location$|retry-after$|ratelimit|dpop)/
+  /^(?:content-|access-control-|x-request-id$|(?:set-)?cookie$|(?:www-)?authenticat|authorization$|cache-control$|expires$|vary$|strict-transport-security$|location$|retry-after$|ratelimit|dpop)/
 
 /** Passes on the trailers of an answer that came in chunks; others have none. */
 export function addTrailers(res: ServerResponse, trailers: IncomingHttpHeaders): void {

@@ -1,8 +1,10 @@
 import { X509Certificate, hash } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { connect as connectTls, getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { Agent, fetch as fetchOver } from 'undici'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { freePorts } from '../../src/cli/free-ports.ts'
 import type { NewClientRequest } from '../../src/registry/client.ts'
 import { inspectToken } from '../../src/tokens/inspect.ts'
@@ -19,6 +21,10 @@ import {
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.ts'
 import { startModelServer, type ModelServer } from '../support/model-server.ts'
 import { exchangeRaw, statusOf } from '../support/raw-http.ts'
+import { useTempFolders } from '../support/temp-folders.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+const newFolder = useTempFolders()
 
 const NAMES =
   'subjectAltName=DNS:robot.example,URI:spiffe://example/robot,IP:2001:db8::7,email:robot@example.com'
@@ -362,6 +368,22 @@ describe.skipIf(!hasOpenssl)('RFC 9440 behind a trusted terminator', () => {
       expect(await ask(byCertificate(), saying(leaf, chain))).toMatchObject(refused)
     }
     expect(await ask(selfSigned(made.own), saying(made.robot))).toMatchObject(refused)
+  })
+
+  test('what an authority has vouched for is nothing any more once its file has another one', async () => {
+    const file = join(newFolder(), 'clients-ca.pem')
+    await writeFile(file, made.ca.cert)
+    const gatehouse = await startGatehouse(model.url, [
+      `issuer.tls.clientCa=${file}`,
+      'trustedProxies=127.0.0.1,::1',
+    ])
+    onTestFinished(() => gatehouse.close())
+    const statusFor = async (certified: Certified) =>
+      (await ask(byCertificate(), saying(certified), gatehouse)).status
+    expect([await statusFor(made.robot), await statusFor(made.impostor)]).toEqual([200, 401])
+    await writeFile(file, made.otherCa.cert)
+    await waitUntil('the other authority', async () => (await statusFor(made.impostor)) === 200)
+    expect(await statusFor(made.robot)).toBe(401)
   })
 
   test('§3: from anybody else the header says nothing', async () => {

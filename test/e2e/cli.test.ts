@@ -95,7 +95,7 @@ describe('config', () => {
     expect(missing.stderr).toContain('error: issuer.tls.cert: /nowhere.pem cannot be read (ENOENT)')
     const wrong = await runCommand([...tls(pem), 'config', 'check'])
     expect(wrong.code).toBe(78)
-    expect(wrong.stderr).toContain('error: issuer.tls: cert and key are not a PEM pair')
+    expect(wrong.stderr).toContain('error: issuer.tls.cert: there is no PEM certificate in it')
   })
 
   test('schema is a JSON Schema', async () => {

@@ -51,7 +51,11 @@ async function requestToken(ring: Ring, keyHome?: KeyHome) {
     resources: { [RESOURCE]: { scopes: ['ocr_api_access'] } },
     defaultResource: RESOURCE,
     accessTokenTtlSeconds: 900,
-    mutualTls: mutualTls({ trustedProxies: new BlockList(), clientCa: undefined, clock: Date.now }),
+    mutualTls: mutualTls({
+      trustedProxies: new BlockList(),
+      clientCa: () => undefined,
+      clock: Date.now,
+    }),
     fetchClientJwks: () => Promise.reject(new Error('nobody asks for keys')),
     refreshTokenTtlSeconds: 1_209_600,
     log: createLog('silent'),

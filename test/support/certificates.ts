@@ -24,11 +24,15 @@ export type CertificateRequest = {
   extensions?: readonly string[]
   /** Who signs it; without one it signs itself. */
   by?: Certified
+  /** As openssl's `-newkey` takes it. */
+  keySpec?: readonly string[]
 }
 
 export const AUTHORITY = ['basicConstraints=critical,CA:true', 'keyUsage=keyCertSign,cRLSign']
 export const FOR_CLIENTS = ['basicConstraints=CA:false', 'extendedKeyUsage=clientAuth']
 export const FOR_LOCALHOST = ['subjectAltName=DNS:localhost,IP:127.0.0.1']
+
+const EC_KEY = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
 
 let serial = 1
 
@@ -37,11 +41,11 @@ afterAll(() => rmSync(root, { recursive: true }))
 
 /** Makes a certificate with openssl; its files are gone once the tests of the file are over. */
 export async function makeCertificate(request: CertificateRequest): Promise<Certified> {
-  const { subject, extensions = [], by } = request
+  const { subject, extensions = [], by, keySpec = EC_KEY } = request
   const dir = await mkdtemp(join(root, 'made-'))
   const at = (name: string) => join(dir, name)
   await writeFile(at('ext.cnf'), `[ext]\n${extensions.join('\n')}\n`)
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  const newKey = ['-newkey', ...keySpec, '-nodes']
   await openssl([
     ['req', '-new', ...newKey, '-keyout', at('key.pem'), '-out', at('csr.pem')],
     ['-utf8', '-multivalue-rdn', '-subj', subject],

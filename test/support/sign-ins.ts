@@ -91,7 +91,7 @@ export async function startSignIns(store: Store, issuers = 1): Promise<SignIns> 
       defaultResource: RESOURCE,
       accessTokenTtlSeconds: 900,
       refreshTokenTtlSeconds: 1_209_600,
-      mutualTls: mutualTls({ trustedProxies: new BlockList(), clientCa: undefined, clock }),
+      mutualTls: mutualTls({ trustedProxies: new BlockList(), clientCa: () => undefined, clock }),
       fetchClientJwks: () => Promise.reject(new Error('nobody asks for keys')),
       log: createLog('silent'),
       metrics: createIssuerMetrics(createMetricsRegistry()),
