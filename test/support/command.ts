@@ -6,8 +6,12 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 export type Finished = { code: number | null; stdout: string; stderr: string }
 
 /** Starts the command line as a user does, with no setting from this machine's environment. */
-export function startCommand(args: readonly string[], env: Record<string, string> = {}) {
-  const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
+export function startCommand(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  main = MAIN,
+) {
+  const child: ChildProcess = spawn(process.execPath, [main, ...args], {
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
