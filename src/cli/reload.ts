@@ -20,6 +20,10 @@ const TAKEN_OVER = new Set([
 ])
 const CERTIFICATE = /^(issuer|admin|proxy)\.tls\.(cert|key|clientCa)$/
 
+/** Whether a running program can take a change of this setting over. */
+export const isReloadable = (path: string): boolean =>
+  TAKEN_OVER.has(path) || CERTIFICATE.test(path)
+
 export type ReloadOptions = {
   started: Config
   /** Reads the settings anew; a ConfigError when something is wrong with them. */

@@ -1,65 +1,17 @@
-import { isIP } from 'node:net'
 import { z } from 'zod'
-
-const wholeNumber = (min: number, max = Number.MAX_SAFE_INTEGER) =>
-  z.int('must be a whole number').min(min).max(max)
-const secret = () => z.string().min(1).meta({ secret: true })
-
-/** 32 bytes in base64, with either alphabet. */
-const sealingKey = () =>
-  z
-    .string()
-    .regex(/^[A-Za-z0-9+/_-]{43}=?$/, 'must be 32 bytes in base64')
-    .meta({ secret: true })
-
-const listen = z
-  .string()
-  .regex(/^(\[[0-9A-Fa-f:.]+\]|[^:[\]\s/]+):\d{1,5}$/, 'must be HOST:PORT or [IPV6]:PORT')
-  .refine(
-    (text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535,
-    'the port is above 65535',
-  )
-
-const httpUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-
-/** An identifier that clients compare letter by letter (RFC 8414 §2, RFC 9728 §1.2). */
-const origin = httpUrl.refine((text) => URL.parse(text)?.origin === text, {
-  error: 'must be scheme, host and port alone, without a trailing slash',
-})
-
-const cidr = z.string().refine(isCidr, 'must be an IP address or a CIDR block')
-
-const tls = z.strictObject({
-  cert: z.string().min(1).optional().describe('PEM file'),
-  key: z.string().min(1).optional().describe('PEM file'),
-  clientCa: z.string().min(1).optional().describe('PEM file'),
-})
-
-const scopeToken = z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]+$/, 'is not a scope (RFC 6749 §3.3)')
-
-/** `/v1/files/{id}`: whole segments may be parameters; nothing that servers read in more than one way. */
-const routePath = z
-  .string()
-  .regex(/^\/[\x21\x22\x24-\x3E\x40-\x7E]*$/, 'must be an absolute path without a query')
-  .refine((path) => !/\/\/|\/\.{1,2}(?:\/|$)|\\/.test(path), 'has dots, // or a backslash')
-  .refine(
-    (path) => !/[{}]/.test(path.replaceAll(/(?<=\/)\{[a-z_]\w*\}(?=\/|$)/gi, '')),
-    'has a { that is no segment of its own: /v1/files/{id}',
-  )
-
-const route = z
-  .strictObject({
-    method: z.enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE']),
-    path: routePath,
-    public: z.literal(true).optional(),
-    scopes: z.array(scopeToken).min(1).optional(),
-    maxBodyBytes: wholeNumber(0).optional(),
-    firstByteTimeoutSeconds: wholeNumber(1).optional(),
-    idleTimeoutSeconds: wholeNumber(1).optional(),
-  })
-  .refine((value) => (value.public === true) !== (value.scopes !== undefined), {
-    error: 'needs either scopes or public: true',
-  })
+import { DEFAULT_ROUTES, route } from './route.ts'
+import {
+  cidr,
+  filePath,
+  httpUrl,
+  listen,
+  origin,
+  scopeToken,
+  sealingKey,
+  secret,
+  tls,
+  wholeNumber,
+} from './setting-types.ts'
 
 /** One with a key of its own can only be written in the file. */
 const upstream = z.union(
@@ -67,9 +19,9 @@ const upstream = z.union(
     origin,
     z
       .strictObject({
-        url: origin,
-        apiKey: secret().optional(),
-        apiKeyFile: z.string().min(1).optional(),
+        url: origin.describe('where it is'),
+        apiKey: secret().optional().describe('sent to it as the bearer'),
+        apiKeyFile: filePath().optional().describe('file with that key'),
       })
       .refine(({ apiKey, apiKeyFile }) => apiKey === undefined || apiKeyFile === undefined, {
         error: 'has both apiKey and apiKeyFile',
@@ -79,126 +31,238 @@ const upstream = z.union(
 )
 
 const limitSet = z.strictObject({
-  rpm: wholeNumber(1).optional(),
-  concurrency: wholeNumber(1).optional(),
-  daily_requests: wholeNumber(1).optional(),
-  daily_tokens: wholeNumber(1).optional(),
+  rpm: wholeNumber(1).optional().describe('requests in any 60 s'),
+  concurrency: wholeNumber(1).optional().describe('requests at once'),
+  daily_requests: wholeNumber(1).optional().describe('requests in a day (UTC)'),
+  daily_tokens: wholeNumber(1)
+    .optional()
+    .describe('tokens that the model reads and writes in a day (UTC)'),
 })
 
-/** The default route table: the only requests that reach a model server. */
-const DEFAULT_ROUTES: z.input<typeof route>[] = [
-  { method: 'GET', path: '/health', public: true },
-  { method: 'GET', path: '/docs', public: true },
-  { method: 'GET', path: '/openapi.json', public: true },
-  { method: 'GET', path: '/v1/models', scopes: ['ocr_api_access'] },
-  { method: 'POST', path: '/v1/chat/completions', scopes: ['ocr_api_access'] },
-  { method: 'POST', path: '/ocr/infer', scopes: ['ocr_api_access'] },
-]
+const resource = z.strictObject({
+  scopes: z.array(scopeToken).min(1).describe('what a token for it can have'),
+  introspectors: z
+    .array(z.string())
+    .default([])
+    .describe('client ids that may ask about tokens for it'),
+})
 
-/** Every setting with its default; strict, so that a misspelt key is found. The operator reads these comments. */
+const healthCheck = z.strictObject({
+  path: z.string().startsWith('/').default('/health').describe('asked of each model server'),
+  intervalSeconds: wholeNumber(0).default(5).describe('from one check to the next; 0: no checks'),
+})
+
+const queue = z.strictObject({
+  maxWaiting: wholeNumber(0, 100_000)
+    .default(1024)
+    .describe('requests that may wait for a model server at once; 0: none'),
+  // A request with its body has 300 s to arrive, and its wait is a part of them.
+  maxWaitSeconds: wholeNumber(1, 240).default(30).describe('how long one waits, then 503'),
+})
+
+const jwks = z.strictObject({
+  cooldownSeconds: wholeNumber(1)
+    .default(10)
+    .describe('least time between two fetches of the keys, failed ones included'),
+  maxStaleSeconds: wholeNumber(1)
+    .default(86_400)
+    .describe('how long keys serve while the issuer is away, then 503'),
+})
+
+const pkcs11 = z
+  .strictObject({
+    module: filePath().describe("path of the token's PKCS#11 library"),
+    tokenLabel: z.string().min(1).describe('which token of that library'),
+    pin: secret().describe('its user PIN'),
+  })
+  .optional()
+  .describe('the token in which signing keys are made and used')
+
+/**
+ * Every setting with its default and what it means; strict, so that a misspelt key is found. The operator reads these
+ * descriptions, in the JSON Schema and in docs/configuration.md.
+ */
 export const configSchema = z.strictObject({
-  dataDir: z.string().min(1).default('./data'),
+  dataDir: filePath()
+    .default('./data')
+    .describe('folder of the store, the audit trail and what else is kept'),
   sandbox: z
     .boolean()
     .default(true)
     .describe("whether an issuer on Redis and a proxy run under Node's permission model"),
   log: z
-    .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') })
+    .strictObject({
+      level: z
+        .enum(['debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .describe('the least important lines that are written to standard error'),
+    })
     .prefault({}),
   issuer: z
     .strictObject({
-      url: origin.default('http://localhost:9000'),
-      listen: listen.default('127.0.0.1:9000'),
-      opsListen: listen.default('127.0.0.1:9002'),
+      url: origin.default('http://localhost:9000').describe('the `iss` of tokens'),
+      listen: listen.default('127.0.0.1:9000').describe('where clients and browsers come in'),
+      opsListen: listen.default('127.0.0.1:9002').describe('`/livez`, `/readyz`, `/metrics`'),
       tls: tls.prefault({}),
-      clientAuth: z.strictObject({ maxFailuresPerMinute: wholeNumber(1).default(30) }).prefault({}),
+      clientAuth: z
+        .strictObject({
+          maxFailuresPerMinute: wholeNumber(1)
+            .default(30)
+            .describe('wrong secrets for one client, or passwords for one user, from one address'),
+        })
+        .prefault({}),
     })
     .prefault({}),
   admin: z
-    .strictObject({ listen: listen.default('127.0.0.1:9001'), tls: tls.prefault({}) })
-    .prefault({}),
-  proxy: z
     .strictObject({
-      url: origin.default('http://localhost:8080'),
-      listen: listen.default('127.0.0.1:8080'),
-      opsListen: listen.default('127.0.0.1:8081'),
-      upstreams: z.array(upstream).min(1).default(['http://localhost:8000']),
-      upstreamApiKey: secret().optional(),
-      maxInFlightPerUpstream: wholeNumber(1).default(64),
-      queue: z
-        .strictObject({
-          maxWaiting: wholeNumber(0, 100_000).default(1024),
-          // A request with its body has 300 s to arrive, and its wait is a part of them.
-          maxWaitSeconds: wholeNumber(1, 240).default(30),
-        })
-        .prefault({}),
-      routes: z.array(route).default(DEFAULT_ROUTES),
-      maxBodyBytes: wholeNumber(1).default(33_554_432),
-      connectTimeoutSeconds: wholeNumber(1).default(2),
-      firstByteTimeoutSeconds: wholeNumber(1).default(300),
-      idleTimeoutSeconds: wholeNumber(1).default(120),
-      drainSeconds: wholeNumber(0).default(30),
-      healthCheck: z
-        .strictObject({
-          path: z.string().startsWith('/').default('/health'),
-          intervalSeconds: wholeNumber(0).default(5),
-        })
-        .prefault({}),
-      clockSkewSeconds: wholeNumber(0, 60).default(30),
-      jwksUrl: httpUrl.optional(),
-      jwks: z
-        .strictObject({
-          cooldownSeconds: wholeNumber(1).default(10),
-          maxStaleSeconds: wholeNumber(1).default(86_400),
-        })
-        .prefault({}),
-      forwardAuth: z.boolean().default(false),
-      cors: z.strictObject({ origins: z.array(origin).default([]) }).prefault({}),
-      workers: wholeNumber(1).default(1),
-      clientId: z.string().min(1).optional(),
-      clientKeyFile: z.string().min(1).optional(),
+      listen: listen
+        .default('127.0.0.1:9001')
+        .describe("the operators' API, in the process of the issuer"),
       tls: tls.prefault({}),
     })
     .prefault({}),
-  redis: z.strictObject({ url: secret().optional() }).prefault({}),
+  proxy: z
+    .strictObject({
+      url: origin
+        .default('http://localhost:8080')
+        .describe('the identifier of the resource: the `aud` of tokens'),
+      listen: listen.default('127.0.0.1:8080').describe('where callers come in'),
+      opsListen: listen.default('127.0.0.1:8081').describe('`/livez`, `/readyz`, `/metrics`'),
+      upstreams: z
+        .array(upstream)
+        .min(1)
+        .default(['http://localhost:8000'])
+        .describe('model servers; each request goes to the least busy one'),
+      upstreamApiKey: secret()
+        .optional()
+        .describe('sent as the bearer to each model server that has no key of its own'),
+      maxInFlightPerUpstream: wholeNumber(1)
+        .default(64)
+        .describe('requests that a model server has at once; more of them wait'),
+      queue: queue.prefault({}),
+      routes: z
+        .array(route)
+        .default(DEFAULT_ROUTES)
+        .describe('the only requests that reach a model server'),
+      maxBodyBytes: wholeNumber(1)
+        .default(33_554_432)
+        .describe('the largest request body of a route that does not say another'),
+      connectTimeoutSeconds: wholeNumber(1)
+        .default(2)
+        .describe('for a connection to a model server'),
+      firstByteTimeoutSeconds: wholeNumber(1)
+        .default(300)
+        .describe('for a model server to begin its answer'),
+      idleTimeoutSeconds: wholeNumber(1)
+        .default(120)
+        .describe('for either side to go on with a body'),
+      drainSeconds: wholeNumber(0)
+        .default(30)
+        .describe('how long running requests may take to end after SIGTERM; of the issuer, too'),
+      healthCheck: healthCheck.prefault({}),
+      clockSkewSeconds: wholeNumber(0, 60)
+        .default(30)
+        .describe("by how much the clocks of issuer and proxy may differ in a token's times"),
+      jwksUrl: httpUrl
+        .optional()
+        .describe("where the keys are, if not where the issuer's metadata says"),
+      jwks: jwks.prefault({}),
+      forwardAuth: z
+        .boolean()
+        .default(false)
+        .describe('whether `/_gatehouse/verify` answers other proxies'),
+      cors: z
+        .strictObject({
+          origins: z
+            .array(origin)
+            .default([])
+            .describe('whose scripts may call from a browser; without any, no CORS headers'),
+        })
+        .prefault({}),
+      workers: wholeNumber(1)
+        .default(1)
+        .describe('processes that share the port; more than 1 need `redis.url`'),
+      clientId: z
+        .string()
+        .min(1)
+        .optional()
+        .describe("the proxy's own client, with which it follows the issuer's revocations"),
+      clientKeyFile: filePath().optional().describe('private JWK of that client'),
+      tls: tls.prefault({}),
+    })
+    .prefault({}),
+  redis: z
+    .strictObject({
+      url: secret()
+        .optional()
+        .describe(
+          '`redis://`, `rediss://`, `redis+sentinel://H:P,H:P/NAME` or `redis+cluster://H:P,H:P`, the last two ' +
+            'also with `rediss`; without it everything is in a file in `dataDir`',
+        ),
+    })
+    .prefault({}),
   revocations: z
     .strictObject({
-      feed: z.enum(['in_process', 'redis', 'issuer', 'off']).optional(),
-      maxStalenessSeconds: wholeNumber(1).default(60),
-      onStale: z.enum(['fail_closed', 'continue']).default('fail_closed'),
+      feed: z
+        .enum(['in_process', 'redis', 'issuer', 'off'])
+        .optional()
+        .describe(
+          'where the proxy hears what is revoked: by default Redis where there is one, else the issuer, in ' +
+            'the same process or over HTTP; `off`: revoked tokens pass',
+        ),
+      maxStalenessSeconds: wholeNumber(1)
+        .default(60)
+        .describe('how long the proxy goes on without having heard of revocations'),
+      onStale: z
+        .enum(['fail_closed', 'continue'])
+        .default('fail_closed')
+        .describe('what happens then: 503 for every token, or nothing'),
     })
     .prefault({}),
   keys: z
     .strictObject({
-      dir: z.string().min(1).default('./keys'),
-      encryptionKey: sealingKey().optional(),
-      passphrase: secret().min(12).optional(),
-      previousEncryptionKey: sealingKey().optional(),
-      previousPassphrase: secret().optional(),
-      rotateEveryDays: wholeNumber(1).default(30),
-      jwksMaxAgeSeconds: wholeNumber(1).default(300),
-      modulusLength: wholeNumber(2048, 8192).default(2048),
-      pkcs11: z
-        .strictObject({
-          module: z.string().min(1).describe("path of the token's PKCS#11 library"),
-          tokenLabel: z.string().min(1),
-          pin: secret(),
-        })
+      dir: filePath().default('./keys').describe('folder of the private keys (0600)'),
+      encryptionKey: sealingKey()
         .optional()
-        .describe('the token in which signing keys are made and used'),
+        .describe('seals the private keys; required with `redis.url`'),
+      passphrase: secret()
+        .min(12)
+        .optional()
+        .describe('seals them instead, for one issuer on files'),
+      previousEncryptionKey: sealingKey()
+        .optional()
+        .describe('what sealed them before, while the key is changed'),
+      previousPassphrase: secret().optional().describe('the same for a passphrase'),
+      rotateEveryDays: wholeNumber(1).default(30).describe('the age at which another key signs'),
+      jwksMaxAgeSeconds: wholeNumber(1)
+        .default(300)
+        .describe('`max-age` of the JWKS; a key signs once it was published for two of them'),
+      modulusLength: wholeNumber(2048, 8192)
+        .default(2048)
+        .describe('bits of a new signing key (RSA)'),
+      pkcs11,
     })
     .prefault({}),
   tokens: z
     .strictObject({
-      accessTtlSeconds: wholeNumber(60, 1800).default(900),
+      accessTtlSeconds: wholeNumber(60, 1800).default(900).describe('life of an access token'),
       // A year at most: for so long it is remembered who was revoked.
-      refreshTtlSeconds: wholeNumber(60, 31_536_000).default(1_209_600),
+      refreshTtlSeconds: wholeNumber(60, 31_536_000)
+        .default(1_209_600)
+        .describe('life of a refresh token, each one anew'),
     })
     .prefault({}),
   limits: z
     .strictObject({
-      defaults: limitSet.optional(),
-      onFailure: z.enum(['local', 'refuse', 'continue']).default('local'),
+      defaults: limitSet
+        .optional()
+        .describe('of each subject whose token limits nobody; what is not given is unlimited'),
+      onFailure: z
+        .enum(['local', 'refuse', 'continue'])
+        .default('local')
+        .describe(
+          'while Redis cannot count: each proxy counts alone, callers with limits get 503, or all are let in',
+        ),
     })
     .prefault({}),
   resources: z
@@ -206,31 +270,29 @@ export const configSchema = z.strictObject({
       z
         .url({ error: 'must be an absolute URI' })
         .refine((uri) => !uri.includes('#'), 'has a fragment'),
-      z.strictObject({
-        scopes: z.array(scopeToken).min(1),
-        introspectors: z.array(z.string()).default([]),
-      }),
+      resource,
     )
     .optional()
-    .describe('identifier → scopes, introspectors; by default the proxy with ocr_api_access'),
+    .describe(
+      'what tokens can be for: identifier → scopes, introspectors; by default `proxy.url` with `ocr_api_access`',
+    ),
   audit: z
     .strictObject({
-      sink: z.enum(['file', 'stdout', 'redis']).default('file'),
-      retentionDays: wholeNumber(1).default(365),
-      onFailure: z.enum(['refuse', 'continue']).default('refuse'),
+      sink: z
+        .enum(['file', 'stdout', 'redis'])
+        .default('file')
+        .describe('where the trail goes: `<dataDir>/audit`, standard output, Redis'),
+      retentionDays: wholeNumber(1).default(365).describe('how long it is kept'),
+      onFailure: z
+        .enum(['refuse', 'continue'])
+        .default('refuse')
+        .describe('while it cannot be written: nothing is let in, or everything'),
     })
     .prefault({}),
-  trustedProxies: z.array(cidr).default([]),
+  trustedProxies: z
+    .array(cidr)
+    .default([])
+    .describe('addresses of the TLS terminators in front, as CIDR blocks'),
 })
 
 export type Config = z.infer<typeof configSchema>
-
-function isCidr(text: string): boolean {
-  const [address = '', prefix, ...rest] = text.split('/')
-  const family = isIP(address)
-  if (family === 0 || rest.length > 0) return false
-  return (
-    prefix === undefined ||
-    (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
-  )
-}

@@ -12,7 +12,7 @@ import { serveJwks, type JwksOptions } from './jwks.ts'
 import type { IssuerMetrics } from './metrics.ts'
 import { shedGuesses } from './shed-guesses.ts'
 import type { LiveProvider } from './live-provider.ts'
-import type { OwnRoute } from './own-route.ts'
+import { OWN_ENDPOINTS, type OwnRoute } from './own-route.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Store } from '../store/store.ts'
 import { createConsents } from './consents.ts'
@@ -40,8 +40,8 @@ export type IssuerAppOptions = JwksOptions & {
   ownRoutes: readonly OwnRoute[]
 }
 
-/** What is served, and by which methods; everything else is 404 or 405 before oidc-provider sees it. */
-const ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
+/** What is served beside our own, and by which methods; everything else is 404 or 405 before oidc-provider sees it. */
+export const ENDPOINTS: Readonly<Record<string, readonly string[]>> = {
   '/.well-known/openid-configuration': ['GET', 'HEAD'],
   '/.well-known/oauth-authorization-server': ['GET', 'HEAD'],
   '/jwks': ['GET', 'HEAD'],
@@ -126,7 +126,7 @@ function serveOwnRoutes(routes: readonly OwnRoute[]): Middleware {
   return async function serveOwnRoute(ctx: Context, next: Next) {
     const route = routes.find(({ path }) => path === ctx.path)
     if (route === undefined) return next()
-    requireMethod(ctx, route.methods)
+    requireMethod(ctx, OWN_ENDPOINTS[route.path])
     await route.serve(ctx.req, ctx.res, String(ctx.state['requestId']))
     ctx.respond = false
   }

@@ -84,7 +84,7 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
   }
 
   return {
-    route: { path: '/revocations', methods: ['GET'], serve },
+    route: { path: '/revocations', serve },
     close() {
       isClosed = true
       for (const end of open) end()

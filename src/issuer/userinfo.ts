@@ -12,7 +12,6 @@ export type UserinfoOptions = {
 export function createUserinfoRoute({ authenticate, users }: UserinfoOptions): OwnRoute {
   return {
     path: '/me',
-    methods: ['GET', 'HEAD', 'POST'],
     async serve(req, res, requestId) {
       const token = await authenticate(req, 'openid')
       const user = await users.findIssuable(token.subject)

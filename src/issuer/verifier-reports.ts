@@ -23,7 +23,6 @@ export function verifierReportsRoute({
 }: VerifierReportsOptions): OwnRoute {
   return {
     path: '/revocations/verifiers',
-    methods: ['POST'],
     async serve(req, res) {
       const { clientId } = await authenticate(req, REVOCATIONS_SCOPE)
       await saveVerifier(store, await readReport(req), { clientId, clock })

@@ -91,12 +91,15 @@ const OWN_DOCUMENT: Route = {
   idleMs: 0,
 }
 
+/** What the proxy answers itself, beside questions of ForwardAuth. */
+export const OWN_ROUTES = [OWN_DOCUMENT, USAGE_ROUTE]
+
 /** The routes with our own, and the document that says which scopes they need. */
 function tablesOf(options: ProxyOptions) {
   const { routes } = options
   const scopes = new Set(routes.flatMap((route) => route.scopes ?? []))
   return {
-    table: createRouteTable([...routes, OWN_DOCUMENT, USAGE_ROUTE]),
+    table: createRouteTable([...routes, ...OWN_ROUTES]),
     ownDocument: resourceMetadata({ ...options, scopes: [...scopes] }),
   }
 }
