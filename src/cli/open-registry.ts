@@ -4,6 +4,7 @@ import { AppError, ConfigError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { createRegistry } from '../registry/create-registry.ts'
 import { createHashPool, type WatchedHashPool } from '../registry/hash-pool.ts'
+import { markFormat, requireKnownFormat } from '../registry/format.ts'
 import type { Registry } from '../registry/registry.ts'
 import { isHalfRestored } from '../registry/restore-entries.ts'
 import { DEFAULT_TENANT_ID, newTenantSchema } from '../registry/tenant.ts'
@@ -34,7 +35,9 @@ export async function openRegistry(
     })
   try {
     await requireWhole(store)
+    await requireKnownFormat(store)
     await ensureDefaultTenant(registry)
+    await markFormat(store)
   } catch (error) {
     await store.close()
     if (!(error instanceof AppError)) throw error

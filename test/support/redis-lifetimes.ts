@@ -6,6 +6,7 @@ import type { RedisServers } from './redis-server.ts'
 const STAYS = [
   /^gatehouse:record:\{registry\}:(tenant|client|client-of|user-of|gone)\//,
   /^gatehouse:record:\{registry\}:user:/,
+  /^gatehouse:record:\{registry\}:format$/,
   /^gatehouse:(index|expiry):\{registry\}$/,
   /^gatehouse:record:(compromised-)?keys:/,
   /^gatehouse:journal:\{audit\}/,
