@@ -24,7 +24,7 @@ const FAILURES = 2
 const CONNECT_WITHIN_MS = 1000
 export const ANSWER_WITHIN_MS = 10_000
 /** Nothing of the request has left: it may be sent to another one. */
-const NOT_CONNECTED = ['ECONNREFUSED', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']
+const NOT_CONNECTED = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
 
 /**
  * What stands in front in production, in its simplest form: turns, a check of `/readyz` every two seconds, one more try where
@@ -61,7 +61,7 @@ export function createBalancer(members: readonly Member[]): Balancer {
         return await sendTo(first, asked)
       } catch (error) {
         const other = next(first)
-        if (other === undefined || !NOT_CONNECTED.includes(codeOf(error))) throw error
+        if (other === undefined || !NOT_CONNECTED.has(codeOf(error))) throw error
         return sendTo(other, asked)
       }
     },

@@ -55,7 +55,9 @@ export async function signInAsAdmin({ issuers, admins }: Front, keyFile: string)
   const key = await loadClientKey(keyFile)
   if (key === undefined) throw new Error('there is no admin key')
   const assertion = await signClientAssertion({
-    ...{ key, clientId: 'admin', issuer: ISSUER_URL },
+    key,
+    clientId: 'admin',
+    issuer: ISSUER_URL,
     clock: systemClock,
   })
   const signedIn = await issuers.send({

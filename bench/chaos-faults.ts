@@ -25,9 +25,6 @@ export function faultsOf(world: World): Fault[] {
   }
   const store = [...redis.nodes, ...redis.sentinels]
   const targets: Target[] = [
-    { name: 'an issuer', machine: first(issuers), behind: store, behindName: 'from Redis alone' },
-    { name: 'a proxy', machine: first(proxies), behind: store, behindName: 'from Redis alone' },
-    { name: 'a model server', machine: first(models) },
     {
       name: "Redis's master",
       machine: redis.master,
@@ -42,6 +39,9 @@ export function faultsOf(world: World): Fault[] {
       },
     },
     { name: 'a Sentinel', machine: first(redis.sentinels) },
+    { name: 'an issuer', machine: first(issuers), behind: store, behindName: 'from Redis alone' },
+    { name: 'a proxy', machine: first(proxies), behind: store, behindName: 'from Redis alone' },
+    { name: 'a model server', machine: first(models) },
   ]
   return targets.flatMap((target) => faultsOn(world, target))
 }

@@ -75,11 +75,11 @@ const PAGE = JSON.stringify({
 /** Until it is stopped: calls, tokens, refreshes, new clients, revocations and rotations. */
 export function startLoad(options: LoadOptions): Load {
   const { run, front, admin, clients, refreshing, proxies } = options
-  const load = {
-    events: [] as Event[],
-    spreads: [] as Spread[],
-    made: [] as string[],
-    endedRefreshes: [] as string[],
+  const load: Omit<Load, 'stop'> = {
+    events: [],
+    spreads: [],
+    made: [],
+    endedRefreshes: [],
   }
   const abort = new AbortController()
   const tokens = new Map<string, string>()
@@ -112,7 +112,8 @@ export function startLoad(options: LoadOptions): Load {
     number += 1
     const id = `${run}-${number}`
     const headers = {
-      ...{ 'content-type': 'application/json', 'x-request-id': id },
+      'content-type': 'application/json',
+      'x-request-id': id,
       authorization: `Bearer ${token}`,
     }
     const asked = { method: 'POST', path: '/v1/chat/completions', headers, body: PAGE } as const
@@ -158,7 +159,10 @@ export function startLoad(options: LoadOptions): Load {
     if (token === undefined) return
     const sentAtMs = performance.now()
     const asked = { ...tokenRequest(client, { token }), path: '/token/revocation' }
-    while (!(await outcomeOf(front.issuers.send(asked))).isGood) await delay(RETRY_MS)
+    while (!(await outcomeOf(front.issuers.send(asked))).isGood) {
+      if (performance.now() - sentAtMs > PROBE_FOR_MS) return
+      await delay(RETRY_MS)
+    }
     const acknowledgedAtMs = performance.now()
     const acknowledgedAfterMs = acknowledgedAtMs - sentAtMs
     await Promise.all(

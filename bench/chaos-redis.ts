@@ -20,7 +20,7 @@ const PORT = 6379
 const SENTINEL_PORT = 26_379
 const NAME = 'gatehouse'
 const ASK_AGAIN_MS = 500
-const SETTLE_WITHIN_MS = 90_000
+const SETTLE_WITHIN_MS = 180_000
 
 /** A master, two replicas, three Sentinels, set up as docs/operations.md says. */
 export async function startSentinelSet(
@@ -69,7 +69,7 @@ export async function startSentinelSet(
       [
         `port ${SENTINEL_PORT}`,
         `sentinel monitor ${NAME} ${first.address} ${PORT} 2`,
-        `sentinel down-after-milliseconds ${NAME} 3000`,
+        `sentinel down-after-milliseconds ${NAME} 5000`,
         `sentinel failover-timeout ${NAME} 10000`,
       ],
       ['--sentinel'],

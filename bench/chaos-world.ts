@@ -23,6 +23,7 @@ export const PROXY_URL = 'https://proxy.test:8080'
 export const PORTS = { issuer: 9000, admin: 9001, issuerOps: 9002, proxy: 8080, proxyOps: 8081 }
 export const MAX_STALENESS_SECONDS = 10
 const MODEL_PORT = 8000
+const READY_WITHIN_MS = 180_000
 const HOSTS = 'hosts'
 const [CA, CERT, KEY] = ['ca.pem', 'cert.pem', 'key.pem']
 
@@ -122,7 +123,7 @@ const isReady = ({ name, address }: Machine, port: number) =>
       await answer.body?.cancel()
       return answer.ok
     },
-    60_000,
+    READY_WITHIN_MS,
   )
 
 /** One name with three addresses, for proxies that fetch keys. Our mount namespace is our own. */
