@@ -26,3 +26,12 @@ test.each(translated)('%s has the same commands in Chinese as in English', (path
   const [english, chinese] = [read(path), read(`zh-CN/${path}`)].map(blocksOf)
   expect(chinese).toEqual(english)
 })
+
+test('the README has the same commands in Chinese as in English', () => {
+  const [english, chinese] = [read('../README.md'), read('../README.zh-CN.md')].map(shellBlocksOf)
+  expect(chinese).toEqual(english)
+})
+
+/** Not the picture, whose words are translated. */
+const shellBlocksOf = (markdown: string): string[] =>
+  blocksOf(markdown).filter((block) => /^ *```\S/.test(block))
