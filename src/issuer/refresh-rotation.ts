@@ -11,10 +11,17 @@ export function successorOf(refreshKey: Buffer, refreshToken: string): string {
   return createHmac('sha256', refreshKey).update(refreshToken).digest('base64url')
 }
 
-/** A refresh token that was used, as far as it matters for using it again. Times in seconds since the epoch. */
-export type UsedRefreshToken = { consumedAt: number; isSuccessorUsed: boolean }
+/**
+ * A refresh token that was used, as far as it matters for using it again. Times in seconds since the epoch. Its successor is
+ * `missing` where the store failed after it was used and before that was written.
+ */
+export type UsedRefreshToken = { consumedAt: number; successor: 'missing' | 'unused' | 'used' }
 
-/** Whether its use is a lost answer being asked for again, rather than the use of a stolen token. */
-export function isRetry({ consumedAt, isSuccessorUsed }: UsedRefreshToken, now: number): boolean {
-  return now <= consumedAt + RETRY_WINDOW_SECONDS && !isSuccessorUsed
+/**
+ * Whether its use is a lost answer being asked for again, rather than the use of a stolen token. A successor that is not
+ * there was given to nobody, however long the store was away: a failover may take longer than the window.
+ */
+export function isRetry({ consumedAt, successor }: UsedRefreshToken, now: number): boolean {
+  if (successor === 'missing') return true
+  return successor === 'unused' && now <= consumedAt + RETRY_WINDOW_SECONDS
 }

@@ -4,7 +4,7 @@ import { createExpiringRecords, type ReadRecord } from './expiring-records.ts'
 import type { Grants } from './grants.ts'
 import type { OidcProvider } from './oidc-provider.ts'
 import { createOnceAdapter, recordOf, restore, type KeepingOptions } from './once-adapter.ts'
-import { isRetry, successorOf } from './refresh-rotation.ts'
+import { isRetry, successorOf, type UsedRefreshToken } from './refresh-rotation.ts'
 
 export type RefreshTokenAdapterOptions = KeepingOptions & {
   grants: Grants
@@ -25,8 +25,7 @@ export function createRefreshTokenAdapter(options: RefreshTokenAdapterOptions): 
 
   const isLostAnswer = async (token: string, consumedAt: number): Promise<boolean> => {
     const successor = await records.read(idOf(successorOf(refreshKey, token)))
-    const isSuccessorUsed = successor?.consumed_at !== undefined
-    return isRetry({ consumedAt, isSuccessorUsed }, epochSeconds(clock))
+    return isRetry({ consumedAt, successor: stateOf(successor) }, epochSeconds(clock))
   }
 
   const punishReuse = async ({ payload: { grantId } }: ReadRecord): Promise<never> => {
@@ -38,6 +37,13 @@ export function createRefreshTokenAdapter(options: RefreshTokenAdapterOptions): 
     ...createOnceAdapter('RefreshToken', options, () => {
       throw new oidc.errors.InvalidGrant('refresh token already used')
     }),
+
+    /** The grant first: a crash in between leaves nothing to which its predecessor could lead. */
+    async destroy(token) {
+      const grantId = (await records.read(idOf(token)))?.payload.grantId
+      if (grantId !== undefined) await grants.revoke(grantId)
+      await records.remove(idOf(token))
+    },
 
     /** To whom it is given again, the token does not look used. */
     async find(token) {
@@ -72,4 +78,9 @@ export function createRefreshTokenAdapter(options: RefreshTokenAdapterOptions): 
       if (existing?.consumed_at !== undefined) await punishReuse(existing)
     },
   }
+}
+
+function stateOf(record: ReadRecord | undefined): UsedRefreshToken['successor'] {
+  if (record === undefined) return 'missing'
+  return record.consumed_at === undefined ? 'unused' : 'used'
 }

@@ -193,6 +193,26 @@ export function describeIssuerAdapter(start: (clock: () => number) => Promise<Op
       expect(await revokedJtis()).toContain(jti)
     })
 
+    test('whose successor was never written is no reuse, however late', async () => {
+      const { token, grantId } = await grant()
+      await adapter('RefreshToken').consume(token)
+      nowMs += 60_000
+      expect(await peer('RefreshToken').find(token)).not.toHaveProperty('consumed')
+      const next = await rotate(peer, token, grantId)
+      expect(await adapter('RefreshToken').find(next)).not.toHaveProperty('consumed')
+      nowMs += 11_000
+      await expect(adapter('RefreshToken').consume(token)).rejects.toThrow('invalid_grant')
+      expect(await peer('Grant').find(grantId)).toBeUndefined()
+    })
+
+    test('that is destroyed takes its grant along, to which the one before could lead', async () => {
+      const { token, grantId } = await grant()
+      const next = await rotate(adapter, token, grantId)
+      await adapter('RefreshToken').destroy(next)
+      expect(await peer('RefreshToken').find(next)).toBeUndefined()
+      expect(await peer('Grant').find(grantId)).toBeUndefined()
+    })
+
     test('that is used again after its successor was ends the grant', async () => {
       const { token, grantId } = await grant()
       const next = await rotate(adapter, token, grantId)
