@@ -5,6 +5,7 @@ import type { Ring } from '../keys/ring.ts'
 import type { SigningKeys } from '../keys/signing-keys.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { SecretWatch } from '../registry/watch-secrets.ts'
 import type { Store } from '../store/store.ts'
 import { auditEndpoint } from './audit-endpoint.ts'
 import { backupEndpoint } from './backup-endpoint.ts'
@@ -28,6 +29,8 @@ export type AdminEndpointsOptions = {
   /** As it is now. */
   ring: () => Ring
   signingKeys: SigningKeys
+  /** The secrets that are about to expire, as of a while ago. */
+  expiring: SecretWatch['expiring']
   /** Where the audit trail can be read, if that is here. */
   archive: AuditArchive | undefined
   usageSource: UsageSource | undefined

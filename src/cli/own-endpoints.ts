@@ -1,10 +1,10 @@
 import type { Config } from '../config/schema.ts'
 import type { OwnRoute } from '../issuer/own-route.ts'
 import { createOwnTokens, type OwnTokens } from '../issuer/own-tokens.ts'
+import { reportRoutes } from '../issuer/reports.ts'
 import { createRevocationFeed } from '../issuer/revocation-feed.ts'
 import { createTokenAuthenticator } from '../issuer/token-authentication.ts'
 import { createUserinfoRoute } from '../issuer/userinfo.ts'
-import { verifierReportsRoute } from '../issuer/verifier-reports.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RingSource } from '../keys/ring-source.ts'
@@ -71,13 +71,13 @@ export function createOwnEndpoints(
     clock,
     log,
   })
-  const reports = verifierReportsRoute({ store, authenticate: authenticatorFor(issuer), clock })
+  const reports = reportRoutes({ store, authenticate: authenticatorFor(issuer), clock })
   const userinfo = createUserinfoRoute({
     authenticate: authenticatorFor(audiences),
     users: registry.users,
   })
   return {
-    routes: [feed.route, reports, userinfo],
+    routes: [feed.route, ...reports, userinfo],
     ownTokens: createOwnTokens(verifierFor(audiences), guard),
     close: feed.close,
   }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { Gauge, type Registry } from 'prom-client'
 import type { Config } from '../config/schema.ts'
+import type { CheckResult } from '../kernel/ops-server.ts'
 import { keepDays } from '../proxy/kept-days.ts'
 import { createLimits, type Limits } from '../proxy/limits.ts'
 import { createSharedCounters } from '../proxy/shared-counters.ts'
@@ -12,6 +13,7 @@ import type { Surroundings } from './running.ts'
 
 export type ProxyLimits = {
   limits: Limits
+  readiness: () => CheckResult
   reload: (settings: Config['limits']) => void
   close: () => Promise<void>
 }
@@ -40,6 +42,7 @@ export async function openProxyLimits(
     const alone = createLimits(kept, limits.defaults)
     return {
       limits: alone,
+      readiness: () => ({ status: 'ok' }),
       reload: ({ defaults }) => alone.setDefaults(defaults),
       close: kept.close,
     }
@@ -49,15 +52,21 @@ export async function openProxyLimits(
     keyPrefix: REDIS_KEY_PREFIX,
     deadlineMs: REDIS_DEADLINE_MS,
   })
-  const { onFailure } = limits
+  let { onFailure } = limits
   const counters = createSharedCounters({ shared: redisCounters, local, onFailure, log })
   isDegraded = counters.isDegraded
   const together = createLimits(counters, limits.defaults)
   return {
     limits: together,
+    readiness() {
+      if (!counters.isDegraded()) return { status: 'ok' }
+      const status = onFailure === 'refuse' ? 'unavailable' : 'ok'
+      return { status, detail: `Redis does not answer, limits.onFailure is ${onFailure}` }
+    },
     reload(next) {
       together.setDefaults(next.defaults)
-      counters.setOnFailure(next.onFailure)
+      onFailure = next.onFailure
+      counters.setOnFailure(onFailure)
     },
     async close() {
       await counters.close()

@@ -1,13 +1,17 @@
-import { hostname } from 'node:os'
 import type { Config } from '../config/schema.ts'
 import { epochSeconds } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
-import { startVerifierReports } from '../keys/verifier-reporter.ts'
+import type { ReadinessChecks } from '../kernel/ops-server.ts'
+import { startPeriodicReports } from '../kernel/periodic-reports.ts'
 import { saveVerifier, type VerifierReport } from '../keys/verifiers.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
+import { saveInstance, type InstanceReport } from '../store/instances.ts'
 import type { Store } from '../store/store.ts'
 import type { ClientTokenSource } from '../tokens/client-token.ts'
 import type { RemoteJwks } from '../tokens/remote-jwks.ts'
+import { isUsable } from '../proxy/upstream.ts'
+import type { Upstreams } from '../proxy/upstreams.ts'
+import { instanceIdOf, reportAsInstance } from './instance-reports.ts'
 import type { Surroundings } from './running.ts'
 import { ownVersion } from './own-version.ts'
 
@@ -17,26 +21,28 @@ export type ReportSources = {
   /** Where reports go to if the proxy reaches it, else to the issuer with tokens of the proxy's own. */
   store: Store | undefined
   tokens: ClientTokenSource | undefined
+  readiness: ReadinessChecks
+  upstreams: Pick<Upstreams, 'all'>
   /** Its number, where several processes are one proxy. */
   worker?: number | undefined
 }
 
 const TIMEOUT_MS = 5000
 
-/** Tells the operators which keys this proxy has and what it has heard of revocations, if there is a way to tell. */
-export function reportAsVerifier(
+/** Tells the operators how this proxy is, which keys it has and what it has heard of revocations, if there is a way to tell. */
+export function reportToOperators(
   config: Config,
   { log, clock }: Surroundings,
-  { jwks, live, store, tokens, worker }: ReportSources,
+  { jwks, live, store, tokens, readiness, upstreams, worker }: ReportSources,
 ): { stop: () => void } {
-  const send = senderOf(config, { log, clock }, { store, tokens })
-  if (send === undefined) return { stop: () => undefined }
+  const sender = senderOf(config, { log, clock }, { store, tokens })
+  if (sender === undefined) return { stop: () => undefined }
   let lastId = live?.entries().at(-1)?.id
   live?.onRevocation((news) => {
     lastId = news.at(-1)?.id ?? lastId
   })
   const version = ownVersion()
-  const verifierId = verifierIdOf(config, worker)
+  const verifierId = instanceIdOf(config.proxy.listen, worker)
   const observe = (): VerifierReport => {
     const published = jwks.published()
     const staleness = live?.stalenessSeconds() ?? Infinity
@@ -50,19 +56,52 @@ export function reportAsVerifier(
         staleness === Infinity ? null : Math.floor(epochSeconds(clock) - staleness),
     }
   }
-  return startVerifierReports({ observe, send, log })
+  const asVerifier = startPeriodicReports({
+    observe,
+    stateOf: ({ kids, revocation_id: id }) => [kids, id],
+    send: sender.verifier,
+    onFailure: (error) =>
+      log.warn({ event: 'verifier.unreported', err: error }, 'the issuer does not know our keys'),
+  })
+  const asInstance = reportAsInstance(
+    {
+      role: 'proxy',
+      listen: config.proxy.listen,
+      worker,
+      readiness,
+      upstreams: () => upstreams.all.map((each) => ({ url: each.url, usable: isUsable(each) })),
+      send: sender.instance,
+    },
+    { log, clock },
+  )
+  return {
+    stop() {
+      asVerifier.stop()
+      asInstance.stop()
+    },
+  }
+}
+
+type Sender = {
+  verifier: (report: VerifierReport) => Promise<void>
+  instance: (report: InstanceReport) => Promise<void>
 }
 
 function senderOf(
   { issuer }: Config,
   { clock }: Surroundings,
   { store, tokens }: Pick<ReportSources, 'store' | 'tokens'>,
-): ((report: VerifierReport) => Promise<void>) | undefined {
-  if (store !== undefined) return (report) => saveVerifier(store, report, { clientId: null, clock })
+): Sender | undefined {
+  if (store !== undefined) {
+    return {
+      verifier: (report) => saveVerifier(store, report, { clientId: null, clock }),
+      instance: (report) => saveInstance(store, report, { clientId: null, clock }),
+    }
+  }
   if (tokens === undefined) return undefined
-  const post = async (report: VerifierReport) => {
+  const post = async (path: string, report: object) => {
     const { value } = await tokens.get()
-    const { status } = await fetch(`${issuer.url}/revocations/verifiers`, {
+    const { status } = await fetch(`${issuer.url}${path}`, {
       method: 'POST',
       redirect: 'error',
       headers: { authorization: `Bearer ${value}`, 'content-type': 'application/json' },
@@ -72,18 +111,15 @@ function senderOf(
     if (status === 401) tokens.forget()
     return status
   }
-  return async (report) => {
-    let status = await post(report)
+  const tell = async (path: string, report: object) => {
+    let status = await post(path, report)
     // Our token may have been signed with the very key whose end we report.
-    if (status === 401) status = await post(report)
+    if (status === 401) status = await post(path, report)
     if (status === 204) return
-    throw new AppError('temporarily_unavailable', `/revocations/verifiers answers ${status}`)
+    throw new AppError('temporarily_unavailable', `${path} answers ${status}`)
   }
-}
-
-/** The same after a restart; two proxies on one machine differ in the port. */
-function verifierIdOf({ proxy }: Config, worker: number | undefined): string {
-  const port = proxy.listen.slice(proxy.listen.lastIndexOf(':') + 1)
-  const name = [hostname(), port, ...(worker === undefined ? [] : [worker])].join('-')
-  return name.replace(/[^A-Za-z0-9._~-]/g, '-').slice(-150)
+  return {
+    verifier: (report) => tell('/revocations/verifiers', report),
+    instance: (report) => tell('/revocations/instances', report),
+  }
 }

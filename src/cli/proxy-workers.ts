@@ -9,6 +9,7 @@ import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
 import { startOpsServer } from '../kernel/ops-server.ts'
 import { withRenewable } from './live-certificates.ts'
+import { createDraining, OPS_DRAIN_SECONDS } from './draining.ts'
 import { listenerOf } from './listener.ts'
 import { relayLines } from './relay-lines.ts'
 import { reloadedConfig } from './reload.ts'
@@ -169,6 +170,7 @@ export async function startProxyWorkers(
   const own = createMetricsRegistry()
   own.setDefaultLabels({ worker: 'first' })
   showWorkers(own, () => places.size)
+  const draining = createDraining()
   const ops = await startOpsServer({
     name: 'proxy.opsListen',
     listen: parseListenAddress(config.proxy.opsListen),
@@ -179,7 +181,10 @@ export async function startProxyWorkers(
         return AggregatorRegistry.aggregate([await own.getMetricsAsJSON(), ...theirs]).metrics()
       },
     },
-    readiness: readinessOf(() => [...places.values()], config.proxy.workers),
+    readiness: {
+      serving: draining.readiness,
+      ...readinessOf(() => [...places.values()], config.proxy.workers),
+    },
     log,
   })
 
@@ -195,7 +200,9 @@ export async function startProxyWorkers(
     },
     async close(drainSeconds) {
       clearInterval(silence)
-      await Promise.all([endAll(drainSeconds), ops.drain(drainSeconds)])
+      draining.begin()
+      await endAll(drainSeconds)
+      await ops.drain(OPS_DRAIN_SECONDS)
     },
   }
 }

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts'
 import { startHttpServer, type HttpServer } from '../kernel/http-server.ts'
 import type { RingSource } from '../keys/ring-source.ts'
 import type { SigningKeys } from '../keys/signing-keys.ts'
+import type { SecretWatch } from '../registry/watch-secrets.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
 import { createRevocationGuard } from '../revocations/revocation-guard.ts'
 import { auditArchiveOf, usageSourceOf } from './open-audit.ts'
@@ -18,12 +19,13 @@ type AdminParts = Pick<OpenRegistry, 'registry' | 'store'> & {
   signingKeys: SigningKeys
   audit: AuditTrail
   listener: Listener
+  expiring: SecretWatch['expiring']
 }
 
 /** The operators' API, in the process of the issuer: it works on the same registry. */
 export async function startAdmin(
   config: Config,
-  { registry, store, ring, revocations, signingKeys, audit, listener }: AdminParts,
+  { registry, store, ring, revocations, signingKeys, audit, listener, expiring }: AdminParts,
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
   const { issuer, proxy, trustedProxies } = config
@@ -35,6 +37,7 @@ export async function startAdmin(
     ring: ring.current,
     signingKeys,
     audit,
+    expiring,
     archive: auditArchiveOf(config, store),
     usageSource: usageSourceOf(config, store),
     revocations: createRevocationGuard(revocations, { ...config.revocations, log }),

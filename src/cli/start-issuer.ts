@@ -12,7 +12,7 @@ import { showVersion } from '../kernel/build-info.ts'
 import { startHttpServer } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
-import { startOpsServer, type CheckResult } from '../kernel/ops-server.ts'
+import { startOpsServer, type ReadinessChecks } from '../kernel/ops-server.ts'
 import { scheduleSweep } from '../keys/home-sweep.ts'
 import { requireKeysAtHand } from '../keys/key-home.ts'
 import { scheduleRotation } from '../keys/key-rotation.ts'
@@ -24,7 +24,9 @@ import type { Registry } from '../registry/registry.ts'
 import { watchSecrets } from '../registry/watch-secrets.ts'
 import { followRevocations } from '../revocations/follow-store.ts'
 import { watchRevocations } from '../revocations/metrics.ts'
+import { createRevocationGuard } from '../revocations/revocation-guard.ts'
 import type { LiveRevocations } from '../revocations/live-revocations.ts'
+import { saveInstance } from '../store/instances.ts'
 import type { Store } from '../store/store.ts'
 import { REVOCATIONS } from '../revocations/revocation.ts'
 import { ensureAdminClient } from './admin-bootstrap.ts'
@@ -34,6 +36,8 @@ import { watchStore } from './watch-store.ts'
 import { certificateChecks, watchCertificates } from './certificate-metrics.ts'
 import { openCertificates } from './live-certificates.ts'
 import { blockListOf } from './listener.ts'
+import { createDraining, OPS_DRAIN_SECONDS } from './draining.ts'
+import { reportAsInstance } from './instance-reports.ts'
 import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
@@ -157,19 +161,22 @@ export async function startIssuer(
   })
   certificates.show(server)
   begun.defer(() => server.drain(0))
+  const draining = createDraining()
+  const readiness: ReadinessChecks = {
+    keys: () =>
+      ring.isReadable()
+        ? { status: 'ok' }
+        : { status: 'unavailable', detail: 'the key ring cannot be read' },
+    store: storeCheck.read,
+    revocations: createRevocationGuard(revocations, { ...config.revocations, log }).readiness,
+    audit: audit.readiness,
+    ...certificateChecks(watched),
+  }
   const ops = await startOpsServer({
     name: 'issuer.opsListen',
     listen: parseListenAddress(issuer.opsListen),
     registry: metrics,
-    readiness: {
-      keys: (): CheckResult =>
-        ring.isReadable()
-          ? { status: 'ok' }
-          : { status: 'unavailable', detail: 'the key ring cannot be read' },
-      store: storeCheck.read,
-      audit: audit.readiness,
-      ...certificateChecks(watched),
-    },
+    readiness: { serving: draining.readiness, ...readiness },
     log,
   })
   begun.defer(() => ops.drain(0))
@@ -189,7 +196,8 @@ export async function startIssuer(
     log,
   })
   const { listener } = adminCertificates
-  const parts = { ...kept, ring, revocations, signingKeys, audit, listener }
+  const { expiring } = secretWatch
+  const parts = { ...kept, ring, revocations, signingKeys, audit, listener, expiring }
   const admin = await startAdmin(config, parts, { log: auditedLog, clock })
   begun.defer(() => admin.drain(0))
   adminCertificates.show(admin)
@@ -201,7 +209,16 @@ export async function startIssuer(
   const stopRotation = scheduleRotation({ tick: signingKeys.tick, log })
   const stopSweep =
     keyHome && scheduleSweep({ home: keyHome, loadRing: opened.ring.load, clock, log })
-  const running = runningOf([server, ops, admin])
+  const running = runningOf([server, admin])
+  const reports = reportAsInstance(
+    {
+      role: 'issuer',
+      listen: issuer.listen,
+      readiness,
+      send: (report) => saveInstance(store, report, { clientId: null, clock }),
+    },
+    { log, clock },
+  )
   begun.move()
   return {
     registry,
@@ -212,9 +229,12 @@ export async function startIssuer(
       return () => takes.forEach((take) => take())
     },
     async close(drainSeconds) {
+      draining.begin()
+      reports.stop()
       own.close()
       for (const { stop } of watched) stop()
       await running.close(drainSeconds)
+      await ops.drain(OPS_DRAIN_SECONDS)
       storeCheck.stop()
       secretWatch.stop()
       stopRotation()

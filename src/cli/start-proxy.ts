@@ -5,7 +5,7 @@ import { showVersion } from '../kernel/build-info.ts'
 import { startHttpServer } from '../kernel/http-server.ts'
 import { parseListenAddress } from '../kernel/listen-address.ts'
 import { createMetricsRegistry } from '../kernel/metrics.ts'
-import { startOpsServer, type CheckResult, type ReadinessChecks } from '../kernel/ops-server.ts'
+import { startOpsServer, type ReadinessChecks } from '../kernel/ops-server.ts'
 import { createAdmission } from '../proxy/admission.ts'
 import { createAuthenticator, type Caller } from '../proxy/authenticate.ts'
 import { createCors } from '../proxy/cors.ts'
@@ -27,10 +27,11 @@ import { ownVersion } from './own-version.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
 import { openProxyLimits } from './proxy-limits.ts'
-import { reportAsVerifier } from './proxy-reports.ts'
+import { reportToOperators } from './proxy-reports.ts'
 import { openProxyRevocations, type InProcessIssuer } from './proxy-revocations.ts'
 import { openProxySenders } from './proxy-senders.ts'
 import type { Running, Surroundings } from './running.ts'
+import { createDraining, OPS_DRAIN_SECONDS } from './draining.ts'
 import { showWorkers } from './worker-metrics.ts'
 
 /** `inProcess` is the issuer, where it is in the same process. */
@@ -41,17 +42,20 @@ export async function startProxy(
 ): Promise<Running> {
   const proxy = await openProxy(config, { log, clock }, { inProcess })
   showWorkers(proxy.registry, () => 1)
+  const draining = createDraining()
   const ops = await startOpsServer({
     name: 'proxy.opsListen',
     listen: parseListenAddress(config.proxy.opsListen),
     registry: proxy.registry,
-    readiness: proxy.readiness,
+    readiness: { serving: draining.readiness, ...proxy.readiness },
     log,
   })
   return {
     ...proxy,
     async close(drainSeconds) {
-      await Promise.all([proxy.close(drainSeconds), ops.drain(drainSeconds)])
+      draining.begin()
+      await proxy.close(drainSeconds)
+      await ops.drain(OPS_DRAIN_SECONDS)
     },
   }
 }
@@ -153,10 +157,19 @@ export async function openProxy(
     ...certificates.listener,
   })
   certificates.show(server)
-  const reports = reportAsVerifier(
+  const readiness = {
+    keys: jwks.readiness,
+    revocations: revocations.guard.readiness,
+    upstreams: upstreams.readiness,
+    limits: counting.readiness,
+    audit: audit.readiness,
+    ...certificateChecks([certificates]),
+  }
+  const { live, store } = revocations
+  const reports = reportToOperators(
     config,
     { log, clock },
-    { jwks, live: revocations.live, store: revocations.store, tokens, worker },
+    { jwks, live, store, tokens, readiness, upstreams, worker },
   )
   jwks.refreshIfDue()
   const refresh = setInterval(() => {
@@ -165,16 +178,7 @@ export async function openProxy(
   }, 1000)
   return {
     registry,
-    readiness: {
-      keys: (): CheckResult =>
-        jwks.isUsable()
-          ? { status: 'ok' }
-          : { status: 'unavailable', detail: 'no signing keys yet' },
-      revocations: revocations.guard.readiness,
-      upstreams: upstreams.readiness,
-      audit: audit.readiness,
-      ...certificateChecks([certificates]),
-    },
+    readiness,
     prepareReload(next) {
       const takeCertificates = certificates.prepare(next)
       return () => {

@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from 'prom-client'
+import { AppError } from '../kernel/errors.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
 import type { Store, StoreStatus } from '../store/store.ts'
 
@@ -14,8 +15,9 @@ export function watchStore(store: Pick<Store, 'status'>, registry: Registry): St
     try {
       known = await store.status()
       latest = { status: 'ok' }
-    } catch {
-      latest = { status: 'unavailable', detail: 'the store does not answer' }
+    } catch (error) {
+      const reason = error instanceof AppError ? error.reason : 'a bug'
+      latest = { status: 'unavailable', detail: `the store does not answer (${reason})` }
     }
   }
   const registers = [registry]

@@ -5,6 +5,7 @@ export const OWN_ENDPOINTS = {
   '/me': ['GET', 'HEAD', 'POST'],
   '/revocations': ['GET'],
   '/revocations/verifiers': ['POST'],
+  '/revocations/instances': ['POST'],
 } as const satisfies Record<string, readonly string[]>
 
 export type OwnRoute = {

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError, AuthError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
+import type { CheckResult } from '../kernel/ops-server.ts'
 import {
   fetchJwks,
   importKeys,
@@ -28,6 +29,8 @@ export type RemoteJwks = KeySource & {
   /** Since when the keys at hand are what the issuer publishes; undefined before the first success. */
   ageSeconds: () => number | undefined
   isUsable: () => boolean
+  /** Whether tokens can be verified, and if not, why. */
+  readiness: () => CheckResult
   /** By how much the issuer's clock was ahead of ours at the last fetch, to about a second. */
   issuerAheadSeconds: () => number | undefined
   /** For a key that somebody else has: it is gone at once and never comes back, and its successor is fetched. */
@@ -121,6 +124,14 @@ export function createRemoteJwks(options: RemoteJwksOptions): RemoteJwks {
     find,
     ageSeconds,
     isUsable,
+    readiness() {
+      const why = hasLastAttemptFailed ? 'the issuer cannot be asked for them' : undefined
+      const age = ageSeconds()
+      const aged = age === undefined ? 'no signing keys yet' : `keys of ${Math.round(age)} s ago`
+      const detail = [aged, why].filter((part) => part !== undefined).join(': ')
+      if (!isUsable()) return { status: 'unavailable', detail }
+      return why === undefined ? { status: 'ok' } : { status: 'ok', detail }
+    },
     issuerAheadSeconds: () => aheadSeconds,
     published: () => (snapshot === undefined || !isUsable() ? undefined : publishedOf(snapshot)),
     onChange: (listener) => void listeners.add(listener),

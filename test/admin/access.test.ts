@@ -16,6 +16,7 @@ const endpoints = createAdminEndpoints({
   store: {} as never,
   ring: () => ({ keys: [] }),
   signingKeys: {} as never,
+  expiring: () => [],
   archive: undefined,
   usageSource: undefined,
   clock: Date.now,

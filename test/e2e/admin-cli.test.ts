@@ -297,7 +297,13 @@ describe('for people', () => {
     const { stdout } = await runCommand(['clients', 'list'], remote)
     expect(stdout).toMatch(/^CLIENT +TENANT +STATUS +SCOPE +CREATED +NAME\n/)
     expect(stdout).toMatch(/^human +default +active +ocr_api_access /m)
-    expect((await runCommand(['status'], remote)).stdout).toMatch(/^store +sqlite /m)
+    let status = ''
+    await waitUntil('a report of the issuer', async () => {
+      status = (await runCommand(['status'], remote)).stdout
+      return /^issuer +\S+-\d+ +\d.* ready$/m.test(status)
+    })
+    expect(status).toMatch(/^store +sqlite /m)
+    expect(status).toMatch(/^ROLE +INSTANCE +VERSION +SINCE +MODEL SERVERS +STATE$/m)
   })
 
   test.each([

@@ -349,7 +349,9 @@ test('the ops listener tells of the issuer, and counts', async () => {
   const ops = `http://${gatehouse.config.issuer.opsListen}`
   expect(await (await fetch(`${ops}/readyz`)).json()).toEqual({
     status: 'ok',
-    checks: { audit: { status: 'ok' }, keys: { status: 'ok' }, store: { status: 'ok' } },
+    checks: Object.fromEntries(
+      ['serving', 'keys', 'store', 'revocations', 'audit'].map((name) => [name, { status: 'ok' }]),
+    ),
   })
   const metrics = await (await fetch(`${ops}/metrics`)).text()
   expect(metrics).toMatch(/gatehouse_tokens_issued_total\{grant="client_credentials"\} \d+/)

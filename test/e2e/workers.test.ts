@@ -101,7 +101,15 @@ describe.skipIf(!hasRedisServer)('a proxy of two workers', () => {
     expect(await ops('/metrics')).toContain('gatehouse_proxy_workers{worker="first"} 2')
     await waitUntil('all checks', async () => (await ops('/readyz')).startsWith('{"status":"ok"'))
     const { checks } = JSON.parse(await ops('/readyz')) as { checks: object }
-    expect(Object.keys(checks)).toEqual(['workers', 'keys', 'revocations', 'upstreams', 'audit'])
+    expect(Object.keys(checks)).toEqual([
+      'serving',
+      'workers',
+      'keys',
+      'revocations',
+      'upstreams',
+      'limits',
+      'audit',
+    ])
   })
 
   test('tells neither what only the issuer has to know', async () => {

@@ -86,6 +86,7 @@ export async function startAdminServer(
     ring: live.current,
     signingKeys,
     audit: { requireRecordable: () => undefined },
+    expiring: () => [],
     archive: undefined,
     usageSource: undefined,
     revocations: createRevocationGuard(revocations, {

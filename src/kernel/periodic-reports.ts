@@ -1,10 +1,10 @@
-import type { Log } from '../kernel/log.ts'
-import type { VerifierReport } from './verifiers.ts'
-
-export type VerifierReporterOptions = {
-  observe: () => VerifierReport
-  send: (report: VerifierReport) => Promise<void>
-  log: Log
+export type PeriodicReportsOptions<Report> = {
+  observe: () => Report
+  /** What is worth a report at once when it changes. */
+  stateOf: (report: Report) => unknown
+  send: (report: Report) => Promise<void>
+  /** Is told of the first failure in a row. */
+  onFailure: (error: unknown) => void
 }
 
 const LOOK_INTERVAL_MS = 250
@@ -12,11 +12,13 @@ const REPORT_INTERVAL_MS = 10_000
 const RETRY_INTERVAL_MS = 2000
 
 /**
- * Reports within a second of a change (other keys, another position in the revocation log), and every 10 s otherwise. A
- * report that does not arrive costs nobody anything: the next one says it all again.
+ * Reports within a second of a change, and every 10 s otherwise. A report that does not arrive costs nobody anything: the next
+ * one says it all again.
  */
-export function startVerifierReports(options: VerifierReporterOptions): { stop: () => void } {
-  const { observe, send, log } = options
+export function startPeriodicReports<Report>(options: PeriodicReportsOptions<Report>): {
+  stop: () => void
+} {
+  const { observe, stateOf, send, onFailure } = options
   let sent = ''
   let nextAtMs = 0
   let isSending = false
@@ -24,7 +26,7 @@ export function startVerifierReports(options: VerifierReporterOptions): { stop: 
 
   async function reportIfDue(): Promise<void> {
     const report = observe()
-    const state = JSON.stringify([report.kids, report.revocation_id])
+    const state = JSON.stringify(stateOf(report))
     const nowMs = performance.now()
     if (isSending || (nowMs < nextAtMs && (state === sent || hasFailed))) return
     isSending = true
@@ -34,9 +36,7 @@ export function startVerifierReports(options: VerifierReporterOptions): { stop: 
       hasFailed = false
       nextAtMs = nowMs + REPORT_INTERVAL_MS
     } catch (error) {
-      if (!hasFailed) {
-        log.warn({ event: 'verifier.unreported', err: error }, 'the issuer does not know our keys')
-      }
+      if (!hasFailed) onFailure(error)
       hasFailed = true
       nextAtMs = nowMs + RETRY_INTERVAL_MS
     } finally {
