@@ -111,7 +111,8 @@ async function signIn(url: string, key: ClientKey): Promise<string> {
       resource: metadata.resource,
     },
   }).catch((cause: unknown) => {
-    if (!(cause instanceof CliError) || cause.exitCode !== EXIT.failed) throw cause
+    const isAboutUs = cause instanceof CliError && cause.exitCode === EXIT.failed
+    if (!isAboutUs || cause.hint !== undefined) throw cause
     throw new CliError(cause.message, {
       hint: "is this the server's own key (--admin-key), and is this machine's clock right?",
       cause,

@@ -106,8 +106,14 @@ export async function sendTokenRequest(
   return parseAnswer('issuer', response, z.union([grantedSchema, refusedSchema]))
 }
 
-export const refusalOf = ({ error, error_description = '' }: TokenRefusal): CliError =>
-  new CliError(`the issuer refuses: ${error} ${error_description}`.trim())
+export function refusalOf({ error, error_description = '' }: TokenRefusal): CliError {
+  const message = `the issuer refuses: ${error} ${error_description}`.trim()
+  // It says nothing about who asked.
+  if (error !== 'temporarily_unavailable') return new CliError(message)
+  return new CliError(message, {
+    hint: 'try again; /readyz at issuer.opsListen says what is wrong',
+  })
+}
 
 /** Tokens and secrets go over it (RFC 6750 §5.3). */
 export function requirePrivateWay(url: string): void {
