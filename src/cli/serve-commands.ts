@@ -62,14 +62,15 @@ export function serveCommands(program: Command): void {
     .command('bundled-ocr')
     .description('serve the OCR engine that runs on the CPU, for when there is no GPU')
     .option('--listen <host:port>', 'where', '127.0.0.1:8000')
-    .action((options: { listen: string }, command: Command) =>
+    .option('--private-network', 'say that only the proxy reaches the network of --listen')
+    .action((options: { listen: string; privateNetwork?: true }, command: Command) =>
       serve(command, async (_loaded, { log, clock }) => {
         const listen = parseListenAddress(options.listen)
-        if (!isLoopbackHost(listen.host)) {
+        if (!isLoopbackHost(listen.host) && options.privateNetwork !== true) {
           throw new CliError(
             '--listen: the engine asks nobody for a token, so it stays on loopback',
             {
-              hint: 'let others reach it through the proxy',
+              hint: 'let others reach it through the proxy; where only the proxy is on that network, say --private-network',
               exitCode: EXIT.usage,
             },
           )
