@@ -101,7 +101,7 @@ function describeDefault(value: unknown): string {
 function describeValues(path: string, node: Node): string {
   if (node.enum !== undefined) return node.enum.map((value) => `\`${value}\``).join(', ')
   if (node.type === 'boolean') return '`true`, `false`'
-  if (node.type === 'integer') return describeRange(path, node)
+  if (node.type === 'integer' || node.type === 'number') return describeRange(path, node)
   if (node.type === 'array') return describeList(node.items)
   if (node.type === 'object') return 'mapping'
   return node.form ?? 'text'

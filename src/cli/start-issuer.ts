@@ -8,6 +8,7 @@ import { watchKeys } from '../issuer/key-metrics.ts'
 import { createLiveProvider } from '../issuer/live-provider.ts'
 import { mutualTls } from '../issuer/mutual-tls.ts'
 import { createProvider } from '../issuer/provider.ts'
+import { createRequestTraces } from '../issuer/trace-requests.ts'
 import { showVersion } from '../kernel/build-info.ts'
 import { startHttpServer } from '../kernel/http-server.ts'
 import { isLoopbackHost, parseListenAddress } from '../kernel/listen-address.ts'
@@ -41,6 +42,7 @@ import { reportAsInstance } from './instance-reports.ts'
 import { keyMakerOf, openKeyHome } from './open-key-home.ts'
 import { openKeys } from './open-keys.ts'
 import { openRegistry } from './open-registry.ts'
+import { openTracing } from './open-tracing.ts'
 import { ownVersion } from './own-version.ts'
 import { createOwnEndpoints } from './own-endpoints.ts'
 import { runningOf, type Running, type Surroundings } from './running.ts'
@@ -96,6 +98,9 @@ export async function startIssuer(
     { ring, revocations, registry, store, secrets, audiences },
     { log, clock },
   )
+  const tracing = await openTracing(config, 'issuer', log)
+  begun.defer(async () => tracing?.close())
+  const traces = tracing && createRequestTraces(tracing.tracer)
   const providerOptions = {
     keyHome,
     issuer: issuer.url,
@@ -122,6 +127,7 @@ export async function startIssuer(
     refreshTokenTtlSeconds: tokens.refreshTtlSeconds,
     log: auditedLog,
     metrics: createIssuerMetrics(metrics),
+    annotate: traces?.annotate,
   }
   const provider = await createLiveProvider({
     ring,
@@ -138,6 +144,7 @@ export async function startIssuer(
     formKey: secrets.formKey,
     defaultResource: proxy.url,
     metrics: providerOptions.metrics,
+    traces,
     ring,
     jwksMaxAgeSeconds: keys.jwksMaxAgeSeconds,
     log: auditedLog,
@@ -234,6 +241,7 @@ export async function startIssuer(
       own.close()
       for (const { stop } of watched) stop()
       await running.close(drainSeconds)
+      await tracing?.close()
       await ops.drain(OPS_DRAIN_SECONDS)
       storeCheck.stop()
       secretWatch.stop()

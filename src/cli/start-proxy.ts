@@ -23,6 +23,7 @@ import { openAudit } from './open-audit.ts'
 import { certificateChecks, watchCertificates } from './certificate-metrics.ts'
 import { openCertificates } from './live-certificates.ts'
 import { blockListOf } from './listener.ts'
+import { openTracing } from './open-tracing.ts'
 import { ownVersion } from './own-version.ts'
 import { openProxyCache } from './proxy-cache.ts'
 import { loadProxyClient, proxyTokensOf } from './proxy-client.ts'
@@ -107,6 +108,7 @@ export async function openProxy(
   if (revocations.live !== undefined) onRevokedKey(revocations.live, jwks.drop)
   const audit = await openAudit(config, 'proxy', { log, clock })
   watchAudit(registry, audit)
+  const tracing = await openTracing(config, 'proxy', log)
   const upstreams = createUpstreams({ ...proxy, servers: modelServersOf(config), log })
   const verified = createVerifiedTokenCache<Caller>(clock)
   const metrics = createProxyMetrics(registry, {
@@ -146,6 +148,7 @@ export async function openProxy(
     admission,
     metrics,
     audit,
+    tracer: tracing?.tracer,
     log,
   })
   const server = await startHttpServer({
@@ -193,6 +196,7 @@ export async function openProxy(
       certificates.stop()
       await server.drain(drainSeconds)
       await verifying.settled()
+      await tracing?.close()
       await counting.close()
       await upstreams.close()
       await audit.close()

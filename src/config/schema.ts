@@ -289,6 +289,20 @@ export const configSchema = z.strictObject({
         .describe('while it cannot be written: nothing is let in, or everything'),
     })
     .prefault({}),
+  tracing: z
+    .strictObject({
+      otlpEndpoint: httpUrl
+        .optional()
+        .describe('OpenTelemetry collector, without /v1/traces; without it nothing is traced'),
+      otlpAuthorization: secret().optional().describe('value of the Authorization header'),
+      sampleRatio: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(1)
+        .describe('of the traces that begin here; others are as their caller decided'),
+    })
+    .prefault({}),
   trustedProxies: z
     .array(cidr)
     .default([])

@@ -7,12 +7,12 @@ export type Setting = {
   path: string
   /** `GATEHOUSE_PROXY__MAX_BODY_BYTES` */
   envName: string
-  type: 'string' | 'integer' | 'boolean' | 'array' | 'object'
+  type: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object'
   isSecret: boolean
 }
 
 const jsonSchemaNode = z.object({
-  type: z.enum(['string', 'integer', 'boolean', 'array', 'object']),
+  type: z.enum(['string', 'integer', 'number', 'boolean', 'array', 'object']),
   get properties() {
     return z.record(z.string(), jsonSchemaNode).optional()
   },
@@ -74,6 +74,8 @@ export function parseSettingText(setting: Setting, text: string): unknown {
       return text
     case 'integer':
       return /^-?\d+$/.test(text) ? Number(text) : text
+    case 'number':
+      return /^-?\d+(?:\.\d+)?$/.test(text) ? Number(text) : text
     case 'boolean':
       return text === 'true' ? true : text === 'false' ? false : text
     case 'array':

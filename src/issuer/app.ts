@@ -18,6 +18,7 @@ import type { Store } from '../store/store.ts'
 import { createConsents } from './consents.ts'
 import { createFormTokens } from './form-tokens.ts'
 import { serveInteractions } from './interactions.ts'
+import type { RequestTraces } from './trace-requests.ts'
 import { answerBrowsers } from './answer-browsers.ts'
 import { refuseUnrecordableTokens } from './recordable-requests.ts'
 import { redirectPostedRequests } from './posted-requests.ts'
@@ -32,6 +33,8 @@ export type IssuerAppOptions = JwksOptions & {
   store: Store
   defaultResource: string
   metrics: IssuerMetrics
+  /** Undefined where requests are not traced. */
+  traces?: RequestTraces | undefined
   log: Log
   /** From which the tokens in our forms are made. */
   formKey: Buffer
@@ -69,7 +72,9 @@ export function createIssuerApp(options: IssuerAppOptions): Koa {
   const issuer = new URL(options.issuer)
   const app = new Koa()
   app.silent = true
-  app.use(countRequests(options.metrics, routeOfPath(options.ownRoutes)))
+  const routeOf = routeOfPath(options.ownRoutes)
+  app.use(countRequests(options.metrics, routeOf))
+  if (options.traces !== undefined) app.use(options.traces.middleware(routeOf))
   app.use(answerWithProblems(log))
   app.use(serveOwnRoutes(options.ownRoutes))
   app.use(refuseUnknownEndpoints)

@@ -33,6 +33,7 @@ import { answerForJwts, isAliveFor, isOfClient } from './token-endpoints.ts'
 import { pageConfiguration } from './page-configuration.ts'
 import { answerWithPages } from './provider-pages.ts'
 import { recordTokenRequests } from './token-log.ts'
+import type { RequestTraces } from './trace-requests.ts'
 import { nameUnauthorizedGrant } from './unauthorized-grant.ts'
 
 export type ProviderOptions = {
@@ -57,6 +58,8 @@ export type ProviderOptions = {
   fetchClientJwks: NonNullable<Configuration['fetch']>
   refreshTokenTtlSeconds: number
   log: Log
+  /** Is told what becomes known of a token request, where requests are traced. */
+  annotate?: RequestTraces['annotate'] | undefined
   metrics: IssuerMetrics
 }
 
@@ -120,7 +123,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
   answerWithPages(provider, options.codeGuesses)
   provider.use(keepMetadata)
   answerForJwts(provider, { ...options, signJwt: createJwtSigner(ring, options.keyHome) })
-  recordTokenRequests(provider, options.log, options.metrics)
+  recordTokenRequests(provider, options)
   return provider
 }
 

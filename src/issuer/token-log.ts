@@ -2,13 +2,38 @@ import type Provider from 'oidc-provider'
 import type { KoaContextWithOIDC } from 'oidc-provider'
 import type { Log, LogFields } from '../kernel/log.ts'
 import { identifierSchema } from '../registry/identifier.ts'
+import type { SpanAttributes } from '../kernel/tracing.ts'
 import type { IssuerMetrics } from './metrics.ts'
+import type { RequestTraces } from './trace-requests.ts'
+
+type TokenRecords = {
+  log: Log
+  metrics: IssuerMetrics
+  annotate?: RequestTraces['annotate'] | undefined
+}
 
 /** Writes one line and counts one for every token request, granted or not, with the reason. */
-export function recordTokenRequests(provider: Provider, log: Log, metrics: IssuerMetrics): void {
+export function recordTokenRequests(
+  provider: Provider,
+  { log, metrics, annotate }: TokenRecords,
+): void {
+  /** The client, and never the person. */
+  const trace = (ctx: KoaContextWithOIDC, attributes: SpanAttributes): void => {
+    if (annotate === undefined) return
+    const { client_id, tenant_id } = fieldsOf(ctx)
+    const grant = ctx.oidc.params?.['grant_type']
+    annotate(ctx.req, {
+      'gatehouse.client_id': client_id,
+      'gatehouse.tenant_id': tenant_id,
+      'gatehouse.grant_type': typeof grant === 'string' ? grant.slice(0, 100) : undefined,
+      ...attributes,
+    })
+  }
+
   provider.on('grant.success', (ctx) => {
     const grant = String(ctx.oidc.params?.['grant_type'])
     metrics.countIssued(grant)
+    trace(ctx, { 'gatehouse.decision': 'allow' })
     const token = ctx.oidc.entities.AccessToken ?? ctx.oidc.entities.ClientCredentials
     log.info(
       {
@@ -23,6 +48,7 @@ export function recordTokenRequests(provider: Provider, log: Log, metrics: Issue
   })
   provider.on('grant.error', (ctx, error) => {
     metrics.countRefused(error.error)
+    trace(ctx, { 'gatehouse.decision': 'deny', 'gatehouse.reason': error.error })
     log.info(
       { ...fieldsOf(ctx), event: 'token.refused', decision: 'deny', reason: error.error },
       'token refused',
@@ -30,6 +56,7 @@ export function recordTokenRequests(provider: Provider, log: Log, metrics: Issue
   })
   provider.on('server_error', (ctx, error) => {
     metrics.countRefused('server_error')
+    trace(ctx, { 'gatehouse.decision': 'deny', 'gatehouse.reason': 'server_error' })
     log.error(
       { ...fieldsOf(ctx), event: 'token.refused', decision: 'deny', err: error },
       'token request failed',

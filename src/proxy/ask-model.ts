@@ -1,3 +1,5 @@
+import { AppError } from '../kernel/errors.ts'
+import type { Span } from '../kernel/tracing.ts'
 import type { Admission } from './admission.ts'
 import { settleCall, type Call } from './call.ts'
 import { forward } from './forward.ts'
@@ -78,20 +80,42 @@ async function send(
     signal,
   })
   const { method = '', url: target = '' } = req
-  const request = { method, target, headers: upstreamHeaders(call, headers), body }
-  await forward(
-    {
-      res,
-      ownHeaders: { 'x-request-id': call.requestId, ...call.counted?.headers },
-      bytes: call.bytes,
-      progress: call.progress,
-      firstByteMs,
-      idleMs,
-      signal,
-      upstreams,
-      observer: meter,
-    },
-    slot,
-    request,
-  )
+  const span = call.span?.child(method)
+  const request = { method, target, headers: upstreamHeaders(call, headers, span), body }
+  const exchange = {
+    res,
+    ownHeaders: { 'x-request-id': call.requestId, ...call.counted?.headers },
+    bytes: call.bytes,
+    progress: call.progress,
+    firstByteMs,
+    idleMs,
+    signal,
+    upstreams,
+    observer: meter,
+  }
+  if (span === undefined) return forward(exchange, slot, request)
+  await traced(span, call, forward(exchange, slot, request))
+}
+
+/** Ends the span of the request to the model server with what came of it. */
+async function traced(span: Span, call: Call, exchange: Promise<void>): Promise<void> {
+  let fault: AppError | undefined
+  try {
+    await exchange
+  } catch (error) {
+    if (error instanceof AppError && error.status >= 500) fault = error
+    throw error
+  } finally {
+    const { hostname, port, protocol } = new URL(call.slot?.upstream.url ?? 'http://unknown')
+    span.end({
+      hasFailed: fault !== undefined,
+      attributes: {
+        'http.request.method': call.req.method,
+        'server.address': hostname,
+        'server.port': port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+        'http.response.status_code': call.res.headersSent ? call.res.statusCode : undefined,
+        'error.type': fault?.code,
+      },
+    })
+  }
 }

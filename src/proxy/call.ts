@@ -5,6 +5,7 @@ import type { AuditTrail } from '../audit/trail.ts'
 import type { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
+import type { Span, Tracer } from '../kernel/tracing.ts'
 import type { Caller } from './authenticate.ts'
 import { isQuestion, type Progress } from './forward.ts'
 import type { Counted } from './limits.ts'
@@ -17,6 +18,8 @@ export type Call = {
   readonly res: ServerResponse
   readonly requestId: string
   readonly startedAtMs: number
+  /** Where calls are traced. */
+  readonly span: Span | undefined
   /** Kept, because the request forgets its connection when that ends. */
   readonly socket: Socket
   readonly remoteAddress: string | undefined
@@ -43,12 +46,17 @@ export type Call = {
   hasBrokenOff: boolean
 }
 
-export function openCall(req: IncomingMessage, res: ServerResponse): Call {
+export function openCall(
+  req: IncomingMessage,
+  res: ServerResponse,
+  tracer: Tracer | undefined,
+): Call {
   return {
     req,
     res,
     requestId: requestIdOf(req),
     startedAtMs: performance.now(),
+    span: tracer?.start(req.headers['traceparent']),
     socket: req.socket,
     remoteAddress: req.socket.remoteAddress,
     route: 'none',
@@ -103,12 +111,41 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
   } as const
   if (refusal !== undefined) metrics.countRefusal(facts.reason)
   log[isFault ? 'error' : 'info']({ ...facts, err: isFault ? refusal : undefined }, 'proxy call')
+  if (call.span !== undefined) endSpan(call.span, facts, call)
   audit.record({
     ...facts,
     bytes_in: call.bytes.in,
     bytes_out: call.bytes.out,
     queued_ms: Math.round(call.queuedMs * 1000) / 1000,
     usage: call.usage,
+  })
+}
+
+type Facts = Pick<
+  AuditFacts,
+  'reason' | 'tenant_id' | 'client_id' | 'route' | 'status' | 'decision'
+>
+
+/** Who called, as the client: not as the person, and no part of the path or of a body that the route does not say. */
+function endSpan(span: Span, facts: Facts, { req, requestId, refusal, queuedMs }: Call): void {
+  const { method = '' } = req
+  const route = facts.route === 'none' ? undefined : facts.route
+  const isFault = refusal !== undefined && refusal.status >= 500
+  span.end({
+    name: route === undefined ? method : `${method} ${route}`,
+    hasFailed: isFault,
+    attributes: {
+      'http.request.method': method,
+      'http.route': route,
+      'http.response.status_code': facts.status,
+      'error.type': isFault ? facts.reason : undefined,
+      'gatehouse.request_id': requestId,
+      'gatehouse.decision': facts.decision,
+      'gatehouse.reason': facts.reason,
+      'gatehouse.tenant_id': facts.tenant_id,
+      'gatehouse.client_id': facts.client_id,
+      'gatehouse.queued_ms': Math.round(queuedMs * 1000) / 1000,
+    },
   })
 }
 

@@ -4,6 +4,7 @@ import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
 import { onBroken } from '../kernel/connection-guard.ts'
 import type { Log } from '../kernel/log.ts'
+import type { Tracer } from '../kernel/tracing.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import type { Authenticator, Caller } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
@@ -46,6 +47,8 @@ export type ProxyOptions = Routing &
     collectYoungGarbage: () => void
     metrics: ProxyMetrics
     audit: Pick<AuditTrail, 'record' | 'requireRecordable'>
+    /** Undefined where calls are not traced. */
+    tracer: Tracer | undefined
     log: Log
   }
 
@@ -105,7 +108,7 @@ function tablesOf(options: ProxyOptions) {
 }
 
 function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): void {
-  const call = openCall(req, res)
+  const call = openCall(req, res, proxy.tracer)
   const leave = proxy.running.add(call)
   res.once('close', () => recordCall(call, proxy))
   onBroken(req, (error) => call.abort.abort(error))

@@ -6,6 +6,7 @@ import { configJsonSchema, listSettings, parseSettingText } from '../../src/conf
 
 /** Every setting of the contract's table, by the name that it has in the environment. */
 const SETTINGS: Record<string, string> = {
+  sandbox: 'GATEHOUSE_SANDBOX',
   dataDir: 'GATEHOUSE_DATA_DIR',
   'log.level': 'GATEHOUSE_LOG__LEVEL',
   'issuer.url': 'GATEHOUSE_ISSUER__URL',
@@ -65,6 +66,9 @@ const SETTINGS: Record<string, string> = {
   'keys.pkcs11.pin': 'GATEHOUSE_KEYS__PKCS11__PIN',
   'tokens.accessTtlSeconds': 'GATEHOUSE_TOKENS__ACCESS_TTL_SECONDS',
   'tokens.refreshTtlSeconds': 'GATEHOUSE_TOKENS__REFRESH_TTL_SECONDS',
+  'tracing.otlpEndpoint': 'GATEHOUSE_TRACING__OTLP_ENDPOINT',
+  'tracing.otlpAuthorization': 'GATEHOUSE_TRACING__OTLP_AUTHORIZATION',
+  'tracing.sampleRatio': 'GATEHOUSE_TRACING__SAMPLE_RATIO',
   'limits.defaults.rpm': 'GATEHOUSE_LIMITS__DEFAULTS__RPM',
   'limits.defaults.concurrency': 'GATEHOUSE_LIMITS__DEFAULTS__CONCURRENCY',
   'limits.defaults.daily_requests': 'GATEHOUSE_LIMITS__DEFAULTS__DAILY_REQUESTS',
@@ -108,14 +112,14 @@ describe('the settings', () => {
       'keys.previousEncryptionKey',
       'keys.previousPassphrase',
       'keys.pkcs11.pin',
+      'tracing.otlpAuthorization',
     ])
   })
 
   test('can each be given by the environment, and then are', () => {
     for (const { path, envName, type } of listSettings()) {
-      const text = { string: '/x', integer: '1', boolean: 'false', array: 'a,b', object: '{}' }[
-        type
-      ]
+      const texts = { integer: '1', number: '0.5', boolean: 'false', array: 'a,b', object: '{}' }
+      const text = { string: '/x', ...texts }[type]
       const { problems, given, warnings } = {
         given: [],
         warnings: [],
