@@ -42,6 +42,7 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
   argon2: ['src/registry/'],
   undici: ['src/proxy/'],
   pkcs11js: ['src/keys/'],
+  '@peculiar/x509': ['src/cli/dev-certificates.ts'],
   koa: ['src/issuer/', 'src/admin/'],
   '@koa/router': ['src/issuer/', 'src/admin/'],
 }

@@ -170,7 +170,7 @@ function refuse(ctx: Context, { thrown, entry, isSecure }: Refusal): void {
   Object.assign(entry, { decision: 'deny', reason: error.reason })
   if (error.status >= 500) entry.err = error
   ctx.status = error.status
-  ctx.set({ ...error.headers })
+  ctx.set({ 'x-content-type-options': 'nosniff', ...error.headers })
   if (error instanceof AuthError) {
     ctx.set('www-authenticate', bearerChallenge(error, metadataUrlFor(ctx, isSecure)))
   }

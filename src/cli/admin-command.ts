@@ -6,7 +6,7 @@ import { loadClientKey } from '../keys/client-key-file.ts'
 import { connectAdminApi, type AdminApi } from './admin-api.ts'
 import { adminKeyPathOf } from './admin-bootstrap.ts'
 import { CliError } from './cli-error.ts'
-import { settingsOf } from './settings-of.ts'
+import { connectingSettingsOf } from './settings-of.ts'
 
 export type AdminCommand = {
   /** With its arguments, such as `show <id>`. */
@@ -35,7 +35,7 @@ export function addAdminCommand(
 
 /** Signs in as the options, the environment and the configuration say. A CliError when there is no key. */
 export async function adminApiOf(command: Command): Promise<AdminApi> {
-  const { config } = settingsOf(command)
+  const { config } = connectingSettingsOf(command)
   const options = optionsSchema.parse(command.opts())
   const places = readAdminPlaces()
   const keyFile = options.adminKey ?? places.keyFile ?? adminKeyPathOf(config)

@@ -14,7 +14,7 @@ export async function request(
     const at = `the ${what} at ${new URL(url).origin}`
     if (isDistrust(cause)) {
       throw new CliError(`the certificate of ${at} is not trusted`, {
-        hint: 'if it is your own CA: NODE_EXTRA_CA_CERTS=ca.pem',
+        hint: 'if it is of your own CA: --set trustedCa=ca.pem, or NODE_EXTRA_CA_CERTS=ca.pem',
         exitCode: EXIT.unreachable,
         cause,
       })

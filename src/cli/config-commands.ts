@@ -3,6 +3,7 @@ import { configJsonSchema, listSettings, valueOf } from '../config/settings.ts'
 import { listenerOf } from './listener.ts'
 import { modelServersOf } from './model-servers.ts'
 import { settingsOf } from './settings-of.ts'
+import { readTrustedCa } from './trusted-ca.ts'
 
 export function configCommands(program: Command): void {
   const config = program.command('config').description('look at the configuration')
@@ -18,6 +19,7 @@ export function configCommands(program: Command): void {
       listenerOf(config, 'admin')
       listenerOf(config, 'proxy')
       modelServersOf(config)
+      readTrustedCa(config)
       for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
       const answer = JSON.stringify({ status: 'ok', warnings })
       process.stdout.write(options.json === true ? `${answer}\n` : 'The configuration is good.\n')

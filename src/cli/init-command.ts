@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { adminKeyPathOf } from './admin-bootstrap.ts'
 import { writeJson } from './output.ts'
-import { settingsOf } from './settings-of.ts'
+import { connectingSettingsOf } from './settings-of.ts'
 
 export function initCommand(program: Command): void {
   program
@@ -16,7 +16,7 @@ export function initCommand(program: Command): void {
     .option('--json', 'one JSON document')
     .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- init')
     .action(async (options: { json?: true; replaceAdminKey?: true }, command: Command) => {
-      const { config } = settingsOf(command)
+      const { config } = connectingSettingsOf(command)
       const { initialise } = await import('./initialise.ts')
       await initialise(config, { replacesAdminKey: options.replaceAdminKey === true })
       const adminKey = adminKeyPathOf(config)

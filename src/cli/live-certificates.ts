@@ -1,7 +1,5 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Config } from '../config/schema.ts'
 import type { Clock } from '../kernel/clock.ts'
-import { ConfigError } from '../kernel/errors.ts'
 import type { HttpServer } from '../kernel/http-server.ts'
 import type { Log } from '../kernel/log.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
@@ -9,9 +7,8 @@ import { certificatesIn } from '../kernel/pem-certificates.ts'
 import { scheduleOnLoop, type Schedule } from '../kernel/schedule.ts'
 import { listenerOf, type Listener } from './listener.ts'
 import { readTlsFiles, requireUsable, type Role, type TlsContents } from './tls-files.ts'
+import { watchContents } from './watched-contents.ts'
 
-/** Nobody has to say that a certificate was renewed; and who looks at contents sees every way to replace a file. */
-const LOOK_EVERY_MS = 5000
 const DAY_MS = 86_400_000
 /** When a certificate is said to be about to expire: so long before, or the last fifth of one that lives shorter. */
 const NOTICE_MS = 14 * DAY_MS
@@ -49,61 +46,42 @@ export function openCertificates(options: LiveCertificatesOptions): LiveCertific
   const { role, log, clock, schedule = scheduleOnLoop } = options
   const name = `${role}.listen`
   let config = options.config
-  let contents = readTlsFiles(config, role)
-  const listener = listenerOf(config, role, contents)
-  let validity = validityOf(contents)
+  const initial = readTlsFiles(config, role)
+  const listener = listenerOf(config, role, initial)
+  let validity = validityOf(initial)
   let server: HttpServer | undefined
-  let refused: string | undefined
   let saidAtMs = -Infinity
-  let stop = (): void => undefined
 
-  function take(next: TlsContents): void {
-    refused = undefined
-    if (isDeepStrictEqual(next, contents)) return
-    contents = next
-    validity = validityOf(next)
-    saidAtMs = -Infinity
-    if (next.pair !== undefined) server?.renewTls({ ...next.pair, clientCa: next.clientCa })
-    log.info({ event: 'certificate.renewed', listener: name }, describe(validity))
-  }
-
-  function look(): void {
-    try {
-      const next = readTlsFiles(config, role)
-      if (!isDeepStrictEqual(next, contents)) requireUsable(role, next)
-      take(next)
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error
-      const why = error.problems.join('; ')
-      if (why === refused) return
-      refused = why
-      log.warn(
-        { event: 'certificate.refused', listener: name },
-        `what was there before stays in use: ${why}`,
-      )
-    }
-  }
-
-  function sayWhatExpires(): void {
-    if (!isExpiring(validity, clock()) || clock() - saidAtMs < DAY_MS) return
-    saidAtMs = clock()
-    log.warn({ event: 'certificate.expiring', listener: name }, describe(validity))
-  }
-
-  function watch(): void {
-    look()
-    sayWhatExpires()
-    stop = schedule(watch, LOOK_EVERY_MS)
-  }
+  const contents = watchContents<TlsContents>({
+    initial,
+    read: () => readTlsFiles(config, role),
+    check: (next) => requireUsable(role, next),
+    take({ pair, clientCa }) {
+      validity = validityOf({ pair, clientCa })
+      saidAtMs = -Infinity
+      if (pair !== undefined) server?.renewTls({ ...pair, clientCa })
+      log.info({ event: 'certificate.renewed', listener: name }, describe(validity))
+    },
+    onRefused(why) {
+      const text = `what was there before stays in use: ${why}`
+      log.warn({ event: 'certificate.refused', listener: name }, text)
+    },
+    onLooked() {
+      if (!isExpiring(validity, clock()) || clock() - saidAtMs < DAY_MS) return
+      saidAtMs = clock()
+      log.warn({ event: 'certificate.expiring', listener: name }, describe(validity))
+    },
+    schedule,
+  })
 
   return {
     role,
     listener,
-    clientCa: () => contents.clientCa,
+    clientCa: () => contents.current().clientCa,
     expiresAtMs: () => validity?.toMs,
     show(started) {
       server = started
-      watch()
+      contents.watch()
     },
     prepare(next) {
       const taken = withRenewable(config, next, role)
@@ -111,16 +89,17 @@ export function openCertificates(options: LiveCertificatesOptions): LiveCertific
       requireUsable(role, read)
       return () => {
         config = taken
-        take(read)
+        contents.set(read)
       }
     },
     readiness() {
-      const isFine = refused === undefined && !isExpiring(validity, clock())
-      const detail = [refused, describe(validity)].filter((each) => each !== undefined).join('; ')
+      const refused = contents.refused()
+      if (refused === undefined && !isExpiring(validity, clock())) return { status: 'ok' }
+      const detail = [...(refused === undefined ? [] : [refused]), describe(validity)].join('; ')
       // Callers who check nothing still come through: to be taken out would make an outage of it for all.
-      return isFine ? { status: 'ok' } : { status: 'ok', detail }
+      return { status: 'ok', detail }
     },
-    stop: () => stop(),
+    stop: contents.stop,
   }
 }
 

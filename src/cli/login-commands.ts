@@ -9,7 +9,7 @@ import { openLogins } from './login-file.ts'
 import { writeJson } from './output.ts'
 import { createProgress } from './progress.ts'
 import { drawQrCode } from './qr-code.ts'
-import { settingsOf } from './settings-of.ts'
+import { connectingSettingsOf } from './settings-of.ts'
 import { TERMINAL_CLIENT_ID, TERMINAL_SCOPE } from './terminal-client.ts'
 import { endLogin, revoke } from './use-login.ts'
 
@@ -37,7 +37,7 @@ export function loginCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- login')
     .action(async (_options, command: Command) => {
       const { clientId, scope, json } = loginOptions.parse(command.opts())
-      const { issuer } = settingsOf(command).config
+      const { issuer } = connectingSettingsOf(command).config
       const logins = openLogins(readConfigHome())
       // Whether it can be kept is found out before somebody approves it.
       await logins.change(issuer.url, async (known) => ({ next: known, result: undefined }))
@@ -69,7 +69,7 @@ export function loginCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- logout')
     .action(async (_options, command: Command) => {
       const { local, json } = logoutOptions.parse(command.opts())
-      const { issuer } = settingsOf(command).config
+      const { issuer } = connectingSettingsOf(command).config
       const logins = openLogins(readConfigHome())
       const wasSignedIn = local
         ? await logins.change(issuer.url, async (known) => ({

@@ -6,7 +6,7 @@ import { reportError } from './cli-error.ts'
 import { openLogins } from './login-file.ts'
 import { readImage, withTicking } from './ocr.ts'
 import { createProgress } from './progress.ts'
-import { settingsOf } from './settings-of.ts'
+import { connectingSettingsOf } from './settings-of.ts'
 import { addCredentialOptions, tokenFor } from './token-commands.ts'
 import { refreshLogin } from './use-login.ts'
 
@@ -37,7 +37,7 @@ export function ocrCommand(program: Command): void {
     .addHelpText('after', '\nExample:\n  npm run -s gatehouse -- ocr test/fixtures/receipt-en.jpg')
     .action(async (files: string[], _options, command: Command) => {
       const options = optionsSchema.parse(command.opts())
-      const { config } = settingsOf(command)
+      const { config } = connectingSettingsOf(command)
       const { access_token: accessToken } = await callerToken(config, options)
       const progress = createProgress(process.stderr)
       const results: { file: string; text: string; usage: unknown }[] = []

@@ -8,6 +8,7 @@ import { keyCommands } from './key-commands.ts'
 import { loginCommands } from './login-commands.ts'
 import { ocrCommand } from './ocr-command.ts'
 import { ownVersion } from './own-version.ts'
+import { devCertCommand } from './dev-cert-command.ts'
 import { completionCommand } from './completion-command.ts'
 import { initCommand } from './init-command.ts'
 import { restoreCommand } from './restore-command.ts'
@@ -22,6 +23,7 @@ import { tokenCommands } from './token-commands.ts'
 const COMMANDS = [
   serveCommands,
   initCommand,
+  devCertCommand,
   statusCommand,
   configCommands,
   tenantCommands,

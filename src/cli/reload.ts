@@ -11,6 +11,7 @@ import type { LoadedConfig } from './settings-of.ts'
 /** What a running program takes over; whatever else has changed waits for the next start. */
 const TAKEN_OVER = new Set([
   'log.level',
+  'trustedCa',
   'proxy.routes',
   'proxy.maxBodyBytes',
   'proxy.firstByteTimeoutSeconds',
@@ -28,7 +29,7 @@ export type ReloadOptions = {
   started: Config
   /** Reads the settings anew; a ConfigError when something is wrong with them. */
   read: () => LoadedConfig
-  running: Running
+  running: Pick<Running, 'prepareReload'>
   log: Log
 }
 
@@ -82,6 +83,7 @@ export function reloadedConfig(started: Config, next: Config): Config {
   return {
     ...started,
     log: next.log,
+    trustedCa: next.trustedCa,
     limits: next.limits,
     proxy: {
       ...started.proxy,

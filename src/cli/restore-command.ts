@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { systemClock } from '../kernel/clock.ts'
 import { writeFields, writeJson } from './output.ts'
 import { addPassphraseFlags, readPassphrase } from './passphrase.ts'
-import { settingsOf } from './settings-of.ts'
+import { connectingSettingsOf } from './settings-of.ts'
 
 const optionsSchema = z.object({ json: z.boolean().default(false) }).loose()
 
@@ -22,7 +22,7 @@ export function restoreCommand(program: Command): void {
     )
     .action(async (path: string, _options, command: Command) => {
       const { json } = optionsSchema.parse(command.opts())
-      const { config } = settingsOf(command)
+      const { config } = connectingSettingsOf(command)
       const passphrase = await readPassphrase(command)
       const { restoreBackup } = await import('./restore-backup.ts')
       const report = await restoreBackup({ config, clock: systemClock, path, passphrase })

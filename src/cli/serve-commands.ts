@@ -11,6 +11,7 @@ import { createReload } from './reload.ts'
 import { enterSandbox, type SandboxedRole } from './sandbox.ts'
 import { untilStopped } from './signals.ts'
 import { settingsOf, type LoadedConfig } from './settings-of.ts'
+import { keepTrustedCa } from './trusted-ca.ts'
 
 type Starter = (loaded: LoadedConfig, surroundings: Surroundings) => Promise<Running>
 
@@ -117,10 +118,15 @@ async function serve(command: Command, start: Starter, role?: SandboxedRole): Pr
   }
   // Before anybody is told that it serves, and could stop it.
   const stopped = untilStopped(() => reload())
+  const prepareTrust = keepTrustedCa(loaded.config, { log })
   const running = await Promise.race([start(loaded, { log, clock: systemClock }), stopped])
   if (typeof running === 'number') process.exit(running)
   const read = () => settingsOf(command)
-  reload = createReload({ started: loaded.config, read, running, log })
+  const prepareReload = (next: Config) => {
+    const takes = [prepareTrust(next), running.prepareReload?.(next)]
+    return () => takes.forEach((take) => take?.())
+  }
+  reload = createReload({ started: loaded.config, read, running: { prepareReload }, log })
   if (isReloadWanted) reload()
   await stopped
   log.info({ event: 'stopping' }, 'draining')

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
+import { trustCa } from './trusted-ca.ts'
 
 const globalOptions = z.object({ config: z.string().optional(), set: z.array(z.string()) })
 
@@ -27,4 +28,11 @@ export function settingsOf(command: Command): LoadedConfig {
   }
   const fileFlags = file === undefined ? [] : ['--config', file]
   return { ...result, flags: [...fileFlags, ...set.flatMap((each) => ['--set', each])] }
+}
+
+/** The same for a command that connects to a server: it trusts whom the configuration trusts. */
+export function connectingSettingsOf(command: Command): LoadedConfig {
+  const loaded = settingsOf(command)
+  trustCa(loaded.config)
+  return loaded
 }

@@ -107,14 +107,16 @@ function introduction(
   model: string,
   hasDemoClient: boolean,
 ): string {
-  const { issuer, admin, proxy } = config
+  const { issuer, admin, proxy, trustedCa } = config
+  const isPrivate = trustedCa !== undefined && proxy.url.startsWith('https:')
+  const curl = isPrivate ? `curl -s --cacert ${trustedCa}` : 'curl -s'
   const command = ['npm run -s gatehouse --', ...flags].join(' ')
   const paste = `
 Paste this into another terminal, in this folder:
 
   TOKEN=$(${command} tokens issue)
-  curl -s ${proxy.url}/v1/models -H "Authorization: Bearer $TOKEN"
-  curl -s ${proxy.url}/ocr/infer -H "Authorization: Bearer $TOKEN" -F image=@test/fixtures/receipt-en.jpg
+  ${curl} ${proxy.url}/v1/models -H "Authorization: Bearer $TOKEN"
+  ${curl} ${proxy.url}/ocr/infer -H "Authorization: Bearer $TOKEN" -F image=@test/fixtures/receipt-en.jpg
 
 or in one: ${command} ocr test/fixtures/receipt-en.jpg
 `

@@ -37,7 +37,7 @@ export function requireUsable(role: Role, { pair, clientCa }: TlsContents): void
   }
 }
 
-function requireCertificates(setting: string, pem: string | undefined): void {
+export function requireCertificates(setting: string, pem: string | undefined): void {
   if (pem === undefined) return
   try {
     if (certificatesIn(pem).length > 0) return
@@ -47,7 +47,7 @@ function requireCertificates(setting: string, pem: string | undefined): void {
   throw new ConfigError([`${setting}: there is no PEM certificate in it`])
 }
 
-function readText(setting: string, path: string): string {
+export function readText(setting: string, path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {

@@ -7,7 +7,7 @@ import { CliError } from './cli-error.ts'
 import { requestToken, type TokenResponse } from './client-http.ts'
 import { explainCommand, readToken } from './explain-command.ts'
 import { readDemoClient } from './demo-client.ts'
-import { settingsOf } from './settings-of.ts'
+import { connectingSettingsOf } from './settings-of.ts'
 
 const credentialOptions = z.object({
   clientId: z.string().optional(),
@@ -30,7 +30,7 @@ export function tokenCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  TOKEN=$(npm run -s gatehouse -- tokens issue)')
     .action(async (_options, command: Command) => {
       const options = issueOptions.parse(command.opts())
-      const { config } = settingsOf(command)
+      const { config } = connectingSettingsOf(command)
       const token = await tokenFor(config, options)
       process.stdout.write(
         options.json ? `${JSON.stringify(token, null, 2)}\n` : `${token.access_token}\n`,

@@ -6,11 +6,12 @@ import { runChecks } from '../kernel/ops-server.ts'
 import { EXIT } from './cli-error.ts'
 import { reportBugs } from './report-bugs.ts'
 import { openProxy, type OpenProxy } from './start-proxy.ts'
+import { keepTrustedCa, type PrepareTrust } from './trusted-ca.ts'
 import { toWorkerSchema, type FromWorker, type ToWorker } from './worker-messages.ts'
 
 const CHECKS_INTERVAL_MS = 1000
 
-type Started = { proxy: OpenProxy; config: Config }
+type Started = { proxy: OpenProxy; prepareTrust: PrepareTrust; config: Config }
 
 /**
  * One of the processes that share the proxy's port (node:cluster). All it does it is told by the first process, with which it
@@ -24,6 +25,7 @@ export function runWorker(): void {
 
   async function start({ config, worker }: Extract<ToWorker, { kind: 'start' }>): Promise<Started> {
     log.setLevel(config.log.level)
+    const prepareTrust = keepTrustedCa(config, { log })
     const proxy = await openProxy(config, { log, clock: systemClock }, { worker })
     proxy.registry.setDefaultLabels({ worker: String(worker) })
     send({ kind: 'ready', checks: runChecks(proxy.readiness) })
@@ -31,7 +33,7 @@ export function runWorker(): void {
       () => send({ kind: 'checks', checks: runChecks(proxy.readiness) }),
       CHECKS_INTERVAL_MS,
     ).unref()
-    return { proxy, config }
+    return { proxy, prepareTrust, config }
   }
 
   async function stop(drainSeconds?: number): Promise<void> {
@@ -46,8 +48,9 @@ export function runWorker(): void {
   async function obey(message: ToWorker): Promise<void> {
     if (message.kind === 'start') started = start(message)
     if (message.kind === 'stop') return stop(message.drainSeconds)
-    const { proxy } = (await started) ?? {}
+    const { proxy, prepareTrust } = (await started) ?? {}
     if (message.kind === 'reload') {
+      prepareTrust?.(message.config)()
       proxy?.prepareReload?.(message.config)()
       log.setLevel(message.config.log.level)
     }

@@ -307,6 +307,11 @@ export const configSchema = z.strictObject({
     .array(cidr)
     .default([])
     .describe('addresses of the TLS terminators in front, as CIDR blocks'),
+  trustedCa: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('PEM file: authorities that are trusted beside those that Node knows'),
 })
 
 export type Config = z.infer<typeof configSchema>

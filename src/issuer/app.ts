@@ -117,7 +117,11 @@ function answerWithProblems(log: Log): Middleware {
       const error = toAppError(thrown)
       if (error.status >= 500) log.error({ request_id: requestId, err: error }, 'issuer failed')
       ctx.status = error.status
-      ctx.set({ 'cache-control': 'no-store', ...error.headers })
+      ctx.set({
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+        ...error.headers,
+      })
       if (error instanceof AuthError) {
         ctx.set('www-authenticate', challengesOf(error, ctx.req.headers.authorization))
       }

@@ -29,7 +29,7 @@ export function toProblem(error: AppError, requestId: string): Problem {
 
 /**
  * Answers with the problem, unless an answer is already under way: then only the connection can say that it failed.
- * Sets `X-Request-Id` and `Cache-Control: no-store`. Gives the length of the body in bytes.
+ * Sets `X-Request-Id`, `Cache-Control: no-store` and `X-Content-Type-Options: nosniff`. Gives the length of the body in bytes.
  */
 export function sendProblem(res: ServerResponse, error: AppError, requestId: string): number {
   if (res.headersSent) {
@@ -42,6 +42,7 @@ export function sendProblem(res: ServerResponse, error: AppError, requestId: str
     'content-type': 'application/problem+json',
     'content-length': length,
     'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
     'x-request-id': requestId,
     ...error.headers,
   })

@@ -55,6 +55,9 @@ describe('RFC 6797 §7: Strict-Transport-Security', () => {
   const strictIn = async (url: string, method: string, headers = {}) => {
     const response = await fetchOver(url, { method, dispatcher, headers })
     await response.body?.cancel()
+    if (response.headers.get('content-type')?.startsWith('application/problem') === true) {
+      expect(response.headers.get('x-content-type-options')).toBe('nosniff')
+    }
     return [response.status, response.headers.get('strict-transport-security')]
   }
   let dispatcher = new Agent()

@@ -32,7 +32,7 @@ async function start(options: Partial<HttpServerOptions>): Promise<HttpServer> {
       if (req.url === '/other') return void res.writeHead(200, { a: 'b' }).end()
       const socket = req.socket as TLSSocket
       const peer = socket.getPeerCertificate?.().subject?.CN ?? 'nobody'
-      return void res.end(`${peer} ${socket.authorized}`)
+      return void res.end([peer, socket.authorized].join(' '))
     },
     log,
     ...options,
@@ -227,29 +227,27 @@ describe('RFC 6797: Strict-Transport-Security', () => {
     request('GET /other HTTP/1.1', ...(proto ? [`X-Forwarded-Proto: ${proto}`] : []))
 
   test.each([
-    ['from https through a terminator', 'https', { terminators: local }, 200, STRICT],
-    ['the same on loopback', 'https', { terminators: local, servesPlain: true }, 200, STRICT],
-    ['from http through a terminator', 'http', { terminators: local }, 403, undefined],
-    ['plain on loopback', undefined, { terminators: local, servesPlain: true }, 200, undefined],
-    ['that claims to be from https', 'https', {}, 200, undefined],
+    ['from https through a terminator', 'https', { terminators: local }, [200, STRICT]],
+    ['the same on loopback', 'https', { terminators: local, servesPlain: true }, [200, STRICT]],
+    ['from http through a terminator', 'http', { terminators: local }, [403, undefined]],
+    ['plain on loopback', undefined, { terminators: local, servesPlain: true }, [200, undefined]],
+    ['that claims to be from https', 'https', {}, [200, undefined]],
     [
       'that claims so to a listener with another terminator',
       'https',
       { terminators: other, servesPlain: true },
-      200,
-      undefined,
+      [200, undefined],
     ],
     [
       'that claims so where only the terminator may come',
       'https',
       { terminators: other },
-      403,
-      undefined,
+      [403, undefined],
     ],
-  ])('answers a request %s as it came', async (_title, proto, options, status, strict) => {
+  ])('answers a request %s as it came', async (_title, proto, options, expected) => {
     const connection = await openRawConnection((await start(options)).address.port)
     connection.send(http(proto))
     const answer = parseRawAnswer(await connection.ends())
-    expect([answer.status, answer.headers['strict-transport-security']]).toEqual([status, strict])
+    expect([answer.status, answer.headers['strict-transport-security']]).toEqual(expected)
   })
 })
