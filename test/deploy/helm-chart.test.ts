@@ -72,7 +72,16 @@ const everything = {
   serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
   prometheusRule: { enabled: true, rules: RULES },
 }
-const SETS = { minimal, 'behind a terminator': behindTerminator, everything }
+const guide = readFileSync(join(ROOT, 'docs/guides/deploy-kubernetes.md'), 'utf8')
+const fromGuide = z
+  .looseObject({ proxy: z.looseObject({ drainSeconds: z.number().optional() }) })
+  .parse(parse(/```yml\n([^]*?)```/.exec(guide)?.[1] ?? ''))
+const SETS = {
+  minimal,
+  'as in the guide': fromGuide,
+  'behind a terminator': behindTerminator,
+  everything,
+}
 
 const container = z.object({
   name: z.string(),
@@ -249,7 +258,7 @@ describe.skipIf(!hasHelm).each(Object.entries(SETS))('the Helm chart, %s', (_nam
 
   test('lets running calls end before a pod is killed', () => {
     const { proxy } = values
-    const drainSeconds = 'drainSeconds' in proxy ? proxy.drainSeconds : 30
+    const drainSeconds = ('drainSeconds' in proxy ? proxy.drainSeconds : undefined) ?? 30
     for (const { spec } of pods(render(values))) {
       expect(spec.containers[0]?.lifecycle).toEqual({ preStop: { sleep: { seconds: 5 } } })
       expect(spec.terminationGracePeriodSeconds).toBeGreaterThan(drainSeconds + 5)
