@@ -35,6 +35,7 @@ export type AdminEndpointsOptions = {
   archive: AuditArchive | undefined
   usageSource: UsageSource | undefined
   clock: Clock
+  resources: TokenEndpointOptions['resources']
   /** Every scope of every resource: what clients and users can be given. */
   scopes: readonly string[]
 }

@@ -31,13 +31,14 @@ export type AdminAppOptions = AdminEndpointsOptions & {
 const METADATA_PATH = '/.well-known/oauth-protected-resource'
 const CLOCK_SKEW_SECONDS = 30
 
-/** What takes power away is not put off until a full disk has been seen to. */
+/** What takes power away is not put off until a full disk has been seen to, nor is what only looks. */
 const ALWAYS_POSSIBLE = new Set([
   'admin.revocations.create',
   'admin.keys.compromise',
   'admin.tenants.suspend',
   'admin.clients.disable',
   'admin.users.disable',
+  'admin.tokens.explain',
 ])
 
 /** A document that everybody may read: how to get in, and what is there. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AppError } from '../kernel/errors.ts'
 import type { Clock } from '../kernel/clock.ts'
 import type { Ring } from '../keys/ring.ts'
 import { createRingKeys } from '../keys/ring-keys.ts'
@@ -21,8 +22,10 @@ const answerSchema = z.object({
 
 export type TokenEndpointOptions = {
   issuer: string
-  /** The resource that tokens are explained for, with the skew that is allowed there. */
+  /** What tokens are explained for unless another resource is named, and the skew that is allowed for all. */
   proxy: { url: string; clockSkewSeconds: number }
+  /** Everything that tokens are issued for. */
+  resources: readonly string[]
   ring: () => Ring
   revocations: Pick<RevocationGuard, 'requireNotRevoked'>
   clock: Clock
@@ -30,38 +33,50 @@ export type TokenEndpointOptions = {
 
 /** A POST, so that no token gets into a URL and from there into somebody's log. */
 export function tokenEndpoint(options: TokenEndpointOptions): Endpoint {
-  const { issuer, proxy, ring, revocations, clock } = options
-  const explain = createTokenExplainer({
-    keys: createRingKeys(ring),
-    describeKey: (kid) => ring().keys.find((key) => key.kid === kid)?.state,
-    policy: {
-      issuer,
-      audience: proxy.url,
-      clockSkewSeconds: proxy.clockSkewSeconds,
-      senderConstrained: 'checked_by_caller',
-    },
-    requireNotRevoked: revocations.requireNotRevoked,
-    clock,
-  })
+  const { issuer, proxy, resources, ring, revocations, clock } = options
+  const explainerFor = (audience: string) =>
+    createTokenExplainer({
+      keys: createRingKeys(ring),
+      describeKey: (kid) => ring().keys.find((key) => key.kid === kid)?.state,
+      policy: {
+        issuer,
+        audience,
+        clockSkewSeconds: proxy.clockSkewSeconds,
+        senderConstrained: 'checked_by_caller',
+      },
+      requireNotRevoked: revocations.requireNotRevoked,
+      clock,
+    })
   return defineEndpoint({
     method: 'POST',
     path: '/admin/v1/tokens/explain',
     operation: 'admin.tokens.explain',
-    summary: 'Say whether the proxy would let a token in, check by check',
+    summary: 'Say whether the proxy, or another resource, would let a token in, check by check',
     scope: 'admin:read',
     takes: {
       body: z.strictObject({
         token: z.string().min(1).max(10_000),
+        resource: z.string().max(2000).default(proxy.url).describe('whom the token is shown to'),
         scope: z
           .string()
           .max(1000)
-          .default(OCR_SCOPE)
-          .describe('what the route needs; what the OCR routes need'),
+          .optional()
+          .describe(
+            'what is needed there; by default what the OCR routes need, and elsewhere none',
+          ),
       }),
     },
     answers: { status: 200, body: answerSchema },
-    async run({ body: { token, scope } }) {
-      return { status: 200, body: await explain(token, scope.split(' ').filter(Boolean)) }
+    async run({ body: { token, resource, scope } }) {
+      const isProxy = resource === proxy.url
+      if (!isProxy && !resources.includes(resource)) {
+        throw new AppError('malformed_request', 'resource: no tokens are issued for it here', {
+          reason: 'unknown_resource',
+        })
+      }
+      const needed = scope ?? (isProxy ? OCR_SCOPE : '')
+      const scopes = needed.split(' ').filter(Boolean)
+      return { status: 200, body: await explainerFor(resource)(token, scopes) }
     },
   })
 }

@@ -7,7 +7,11 @@ import { present } from './flag-values.ts'
 import { writeJson } from './output.ts'
 import { formatTable } from './table.ts'
 
-const optionsSchema = z.object({ scope: z.string().optional(), json: z.boolean().default(false) })
+const optionsSchema = z.object({
+  resource: z.string().optional(),
+  scope: z.string().optional(),
+  json: z.boolean().default(false),
+})
 const explanationSchema = z.object({
   accepted: z.boolean(),
   checks: z.array(
@@ -15,27 +19,32 @@ const explanationSchema = z.object({
   ),
 })
 
-/** Exits with 0 when the proxy would let the token in, from its right sender where it is bound, and with 1 when not. */
+/** Exits with 0 when the proxy, or the resource that is named, would let the token in, from its right sender where it is bound, and with 1 when not. */
 export function explainCommand(tokens: Command): void {
   addAdminCommand(tokens, {
     name: 'explain',
-    description: 'say why the proxy would refuse a token, check by check',
+    description: 'say why the proxy, or another resource, would refuse a token, check by check',
     examples: ['tokens explain "$TOKEN"', 'tokens explain - < token.txt'],
   })
     .argument('<token>', 'the token, or - to read it from standard input')
-    .option('--scope <scopes>', 'what the route needs; default: what the OCR routes need')
+    .option('--resource <uri>', 'whom the token is shown to; default: the proxy')
+    .option(
+      '--scope <scopes>',
+      'what is needed there; default: what the OCR routes need, elsewhere none',
+    )
     .action(async (argument: string, _options, command: Command) => {
-      const { json, scope } = optionsSchema.parse(command.opts())
+      const { json, resource, scope } = optionsSchema.parse(command.opts())
       const token = await readToken(argument)
       const api = await adminApiOf(command)
-      const body = present({ token, scope })
+      const body = present({ token, resource, scope })
       const answer = await api.call({ method: 'POST', path: 'tokens/explain', body })
       const { accepted, checks } = explanationSchema.parse(answer)
       if (json) writeJson(answer)
       else {
         const rows = checks.map(({ check, outcome, detail }) => [check, outcome, detail])
         process.stdout.write(`${formatTable(['CHECK', 'OUTCOME', ''], rows)}\n`)
-        process.stdout.write(`The proxy would ${accepted ? 'let it in' : 'refuse it'}.\n`)
+        const whom = resource ?? 'The proxy'
+        process.stdout.write(`${whom} would ${accepted ? 'let it in' : 'refuse it'}.\n`)
       }
       if (!accepted) process.exitCode = EXIT.failed
     })

@@ -29,6 +29,7 @@ export async function startAdmin(
   { log, clock }: Surroundings,
 ): Promise<HttpServer> {
   const { issuer, proxy, trustedProxies } = config
+  const resources = resourcesOf(config)
   const callback = createAdminApp({
     issuer: issuer.url,
     proxy,
@@ -41,7 +42,8 @@ export async function startAdmin(
     archive: auditArchiveOf(config, store),
     usageSource: usageSourceOf(config, store),
     revocations: createRevocationGuard(revocations, { ...config.revocations, log }),
-    scopes: Object.values(resourcesOf(config)).flatMap(({ scopes }) => scopes),
+    resources: Object.keys(resources),
+    scopes: Object.values(resources).flatMap(({ scopes }) => scopes),
     clock,
     log,
     trustedProxies: blockListOf(trustedProxies),

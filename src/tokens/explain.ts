@@ -99,7 +99,7 @@ export function createTokenExplainer(options: ExplainerOptions) {
       await look(
         'scope',
         () => authorize(token, scopes),
-        () => scopes.join(' '),
+        () => scopes.join(' ') || 'none needed',
       )
     }
     const fine = new Set<Check['outcome']>(['passed', 'depends'])

@@ -10,6 +10,7 @@ const endpoints = createAdminEndpoints({
   issuer: ISSUER,
   scopes: [],
   proxy: { url: 'https://ocr.example', clockSkewSeconds: 30 },
+  resources: [],
   revocations: { requireNotRevoked: () => undefined },
   // Nothing is run: only what the endpoints say about themselves is looked at.
   registry: {} as never,

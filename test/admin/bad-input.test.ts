@@ -28,7 +28,11 @@ const ROUTES = [
   ['POST', 'users', { username: 'ok', password: 'long enough', tenant_id: 'default' }],
   ['PATCH', `users/${SUB}`, { name: 'ok', scope: 'ocr_api_access' }],
   ['POST', 'revocations', { kind: 'client', value: 'robot', issued_before: 1_700_000_000 }],
-  ['POST', 'tokens/explain', { token: 'ok', scope: 'ocr_api_access' }],
+  [
+    'POST',
+    'tokens/explain',
+    { token: 'ok', resource: 'https://ocr.example', scope: 'ocr_api_access' },
+  ],
   ['PUT', `users/${SUB}/password`, { password: 'long enough' }],
 ] as const
 

@@ -51,6 +51,11 @@ test('gatehouse tokens explain says why the proxy refuses, and its exit code whe
   expect(good).toMatchObject({ code: 0, stderr: '' })
   expect(good.stdout).toMatch(/key known +passed +active\n[^]*The proxy would let it in\.\n$/)
 
+  const resource = `${gatehouse.config.issuer.url}/admin`
+  const elsewhere = await runCommand(['tokens', 'explain', token, '--resource', resource], env)
+  expect(elsewhere.code).toBe(1)
+  expect(elsewhere.stdout).toMatch(/audience +refused[^]*\/admin would refuse it\.\n$/)
+
   await revoke('--client', clientId)
   const { code, stdout } = await runCommand(['tokens', 'explain', '-', '--json'], env, `${token}\n`)
   const { accepted, checks } = JSON.parse(stdout) as { accepted: boolean; checks: unknown[] }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { BlockList } from 'node:net'
 import { ADMIN_SCOPES } from '../../src/admin/admin-scopes.ts'
 import { createAdminApp } from '../../src/admin/app.ts'
+import { AppError } from '../../src/kernel/errors.ts'
 import { startHttpServer } from '../../src/kernel/http-server.ts'
 import { openKeyRecords } from '../../src/keys/document-place.ts'
 import { createKeyDocuments } from '../../src/keys/key-documents.ts'
@@ -33,6 +34,8 @@ export type AdminServer = {
   lines: string[]
   /** What the server takes for the time, in milliseconds. */
   travel: (seconds: number) => void
+  /** As while the audit trail cannot be written. */
+  loseTrail: () => void
   /** An admin token of the client `admin` with every scope, unless claims say otherwise. */
   sign: (claims?: JWTPayload) => Promise<string>
   /** Sends with such a token, and the body as JSON. */
@@ -54,6 +57,7 @@ export async function startAdminServer(
   between: (store: Store) => Store = (store) => store,
 ): Promise<AdminServer> {
   let now = Date.now()
+  let isRecordable = true
   const clock = () => now
   const opened = await openTestSqlite(clock)
   const store = between(opened.store)
@@ -81,11 +85,16 @@ export async function startAdminServer(
   const callback = createAdminApp({
     issuer: ISSUER,
     proxy: { url: PROXY, clockSkewSeconds: 30 },
+    resources: [PROXY, `${ISSUER}/admin`],
     registry,
     store,
     ring: live.current,
     signingKeys,
-    audit: { requireRecordable: () => undefined },
+    audit: {
+      requireRecordable() {
+        if (!isRecordable) throw new AppError('temporarily_unavailable', 'Not recordable.')
+      },
+    },
     expiring: () => [],
     archive: undefined,
     usageSource: undefined,
@@ -126,6 +135,9 @@ export async function startAdminServer(
     lines,
     travel: (seconds) => {
       now += seconds * 1000
+    },
+    loseTrail: () => {
+      isRecordable = false
     },
     sign,
     async send(method, path, { body, headers = {}, claims } = {}) {
