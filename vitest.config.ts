@@ -1,8 +1,11 @@
 import { defineConfig } from 'vitest/config'
 
+/** What takes long in memory alone: whole lives over the admin API, and simulations. */
+const LONG = ['test/admin/**/*.test.ts', 'test/proxy/admission-simulation.test.ts']
+
 /**
- * Three projects by what a test needs: `unit` runs in seconds and is part of `npm run check`; `system` opens sockets
- * or starts processes; `ocr` loads the CPU engine, so its files take turns on the cores.
+ * Three projects by what a test needs: `unit` runs in seconds and is part of `npm run check`; `system` opens sockets,
+ * starts processes or takes long; `ocr` loads the CPU engine, so its files take turns on the cores.
  */
 export default defineConfig({
   test: {
@@ -13,7 +16,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{e2e,interop,attacks,contract,pages,supply-chain,bundled-ocr}/**'],
+          exclude: ['test/{e2e,interop,attacks,contract,pages,supply-chain,bundled-ocr}/**', ...LONG],
+          // Half of its time went into loading the same modules for each file. Nothing of ours keeps state in a module.
+          isolate: false,
           // No test is about how long it takes: on a busy machine a property of a thousand runs takes its time.
           testTimeout: 30_000,
         },
@@ -22,7 +27,7 @@ export default defineConfig({
         test: {
           name: 'system',
           globalSetup: ['test/support/redis-binary.ts', 'test/support/chromium.ts'],
-          include: ['test/{e2e,interop,attacks,contract,pages,supply-chain}/**/*.test.ts'],
+          include: ['test/{e2e,interop,attacks,contract,pages,supply-chain}/**/*.test.ts', ...LONG],
           testTimeout: 30_000,
           hookTimeout: 30_000,
         },

@@ -44,12 +44,13 @@ test('without any tokens the bars show calls, and without calls it says so', () 
 })
 
 test('an id commands no terminal, and as many rows fit as there are', () => {
-  const rows = Array.from({ length: 200_000 }, (_row, i) =>
+  // More than a function takes as arguments.
+  const rows = Array.from({ length: 130_000 }, (_row, i) =>
     rowOf({ sub: i === 0 ? 'evil\u001b[2J\u009b\u202e\n' : `user:${i}` }),
   )
   const [, , first = '', ...others] = formatUsage(rows, 'subject', PERIOD).split('\n')
   expect(first).toMatch(/^acme {4}evil\ufffd\[2J\ufffd\ufffd\ufffd {2}/)
-  expect(others).toHaveLength(200_000)
+  expect(others).toHaveLength(130_000)
 })
 
 test('CSV quotes what needs it, and no id becomes a formula', () => {

@@ -2,12 +2,13 @@ import * as fc from 'fast-check'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { createRevocationFeed } from '../../src/issuer/revocation-feed.ts'
 import { AppError } from '../../src/kernel/errors.ts'
 import { sendProblem } from '../../src/kernel/problem.ts'
 import {
   createLiveRevocations,
+  type FedRevocations,
   type LoggedRevocation,
 } from '../../src/revocations/live-revocations.ts'
 import type { Revocation } from '../../src/revocations/revocation.ts'
@@ -43,20 +44,17 @@ const logged = (entry: Partial<Revocation> = {}): LoggedRevocation => {
 const many = (count: number, entry?: Partial<Revocation>) =>
   Array.from({ length: count }, () => logged(entry))
 
-let stop: (() => Promise<void>) | undefined
-afterEach(async () => {
-  await stop?.()
-  stop = undefined
-})
-
-/** The feed on a port of its own, fed by the test; `clock` counts how often it was asked. */
-async function startFeed({ heartbeatMs = 60_000 } = {}) {
+/** The feed on a port of its own, fed by the test, or by another feed's log; `clock` counts how often it was asked. */
+async function startFeed({
+  heartbeatMs = 60_000,
+  of,
+}: { heartbeatMs?: number; of?: FedRevocations } = {}) {
   const time = { now: START * 1000, asked: 0 }
   const clock = () => {
     time.asked += 1
     return time.now
   }
-  const live = createLiveRevocations(clock)
+  const live = of ?? createLiveRevocations(clock)
   const { log, lines } = createTestLog()
   const authenticate = async () => token
   const feed = createRevocationFeed({ live, authenticate, clock, log, heartbeatMs })
@@ -68,10 +66,10 @@ async function startFeed({ heartbeatMs = 60_000 } = {}) {
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  stop = async () => {
+  onTestFinished(async () => {
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
-  }
+  })
   const url = `http://127.0.0.1:${port}/revocations`
   const read = (lastEventId?: string) =>
     readEvents(url, lastEventId === undefined ? {} : { 'last-event-id': lastEventId })
@@ -197,7 +195,7 @@ describe('a stream ends', () => {
   })
 
   test('for a reader that takes nothing for three beats, who then misses nothing', async () => {
-    const { live, port, read, lines } = await startFeed({ heartbeatMs: 50 })
+    const { live, port, lines } = await startFeed({ heartbeatMs: 50 })
     live.markComplete()
     live.receive(many(8_000, { value: 'x'.repeat(2000) }))
     const slow = await openRawConnection(port)
@@ -207,6 +205,8 @@ describe('a stream ends', () => {
     slow.socket.resume()
     const ids = [...(await slow.ends()).matchAll(/\nid: (\d+)\ndata: .+\n\n/g)].map(([, id]) => id)
     expect(ids.length).toBeLessThan(8_000)
+    // Another feed of the same log, whose beats do not cut who is slow on a busy machine.
+    const { read } = await startFeed({ of: live })
     const again = await read(ids.at(-1))
     await again.until('the comment', () => again.text().endsWith(':\n\n'))
     expect(idsOf(again.events())).toEqual(idsOf(live.entries()).slice(ids.length))

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { findConflicts } from '../../src/config/conflicts.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import { createRouteTable, type Route } from '../../src/proxy/routes.ts'
+import { anyCharacter } from '../support/any-character.ts'
 
 const routeAt = (path: string, method = 'GET'): Route => ({
   method,
@@ -65,7 +66,7 @@ describe('a parameter of a route', () => {
 
   test('is never anything that some server reads as more or less than one segment', () => {
     let taken = 0
-    const either = fc.oneof(hostile, fc.string({ unit: 'binary', maxLength: 4 }))
+    const either = fc.oneof(hostile, fc.string({ unit: anyCharacter, maxLength: 4 }))
     fc.assert(
       fc.property(either, (segment) => {
         if (segment.includes('?') || !isKnown(['/v1/files/{id}'], `/v1/files/${segment}`)) return
@@ -74,7 +75,7 @@ describe('a parameter of a route', () => {
         expect(read).not.toMatch(/[/\\\p{Cc}#]/u)
         expect(read).not.toMatch(/^\.*$/)
       }),
-      { numRuns: 5000 },
+      { numRuns: 1000 },
     )
     expect(taken, 'so that refusing everything does not pass').toBeGreaterThan(20)
   })
@@ -92,7 +93,7 @@ describe('a parameter of a route', () => {
         if (findConflicts(configSchema.parse({ proxy: { routes } })).length > 0) return
         expect(paths.filter((each) => isKnown([each], asked)).length).toBeLessThanOrEqual(1)
       }),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     )
   })
 })

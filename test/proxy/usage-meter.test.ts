@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { AuditFacts } from '../../src/audit/record.ts'
 import { createUsageMeter } from '../../src/proxy/usage-meter.ts'
+import { anyCharacter } from '../support/any-character.ts'
 
 type Usage = AuditFacts['usage']
 
@@ -50,7 +51,7 @@ const hostileText = fc
         '\u2028',
         '票据',
       ),
-      fc.string({ unit: 'binary', maxLength: 8 }),
+      fc.string({ unit: anyCharacter, maxLength: 8 }),
     ),
     { maxLength: 8 },
   )

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { DEVICE_CODE_GRANT } from '../../src/registry/client-metadata.ts'
+import { anyCharacter } from './any-character.ts'
 
 /**
  * What one generated token request is to be like, in the words of the rules rather than in bytes: so that a model can say
@@ -125,7 +126,7 @@ export const hostileText = fc.oneof(
     'bnVsbA.bnVsbA.AA',
     'a.b.c.d.e',
   ),
-  fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }).map(encode),
+  fc.string({ unit: anyCharacter, minLength: 1, maxLength: 40 }).map(encode),
   fc
     .uint8Array({ minLength: 1, maxLength: 40 })
     .map((bytes) => [...bytes].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')),
