@@ -16,7 +16,10 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/{e2e,interop,attacks,contract,pages,supply-chain,bundled-ocr}/**', ...LONG],
+          exclude: [
+            'test/{e2e,interop,attacks,contract,pages,supply-chain,bundled-ocr}/**',
+            ...LONG,
+          ],
           // Half of its time went into loading the same modules for each file. Nothing of ours keeps state in a module.
           isolate: false,
           // No test is about how long it takes: on a busy machine a property of a thousand runs takes its time.

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
 import { keepDays } from '../proxy/kept-days.ts'
 import { createLimits, type Limits } from '../proxy/limits.ts'
+import { describeModes, type OutageModes } from '../proxy/outage-modes.ts'
 import { createSharedCounters } from '../proxy/shared-counters.ts'
 import { createMemoryCounters } from '../store/memory-counters.ts'
 import { openRedisCounters } from '../store/redis-counters.ts'
@@ -52,21 +53,21 @@ export async function openProxyLimits(
     keyPrefix: REDIS_KEY_PREFIX,
     deadlineMs: REDIS_DEADLINE_MS,
   })
-  let { onFailure } = limits
-  const counters = createSharedCounters({ shared: redisCounters, local, onFailure, log })
+  let modes: OutageModes = limits
+  const counters = createSharedCounters({ shared: redisCounters, local, modes, log })
   isDegraded = counters.isDegraded
   const together = createLimits(counters, limits.defaults)
   return {
     limits: together,
     readiness() {
       if (!counters.isDegraded()) return { status: 'ok' }
-      const status = onFailure === 'refuse' ? 'unavailable' : 'ok'
-      return { status, detail: `Redis does not answer, limits.onFailure is ${onFailure}` }
+      const status = modes.onFailure === 'refuse' ? 'unavailable' : 'ok'
+      return { status, detail: `Redis does not answer, limits.onFailure is ${describeModes(modes)}` }
     },
     reload(next) {
       together.setDefaults(next.defaults)
-      onFailure = next.onFailure
-      counters.setOnFailure(onFailure)
+      modes = next
+      counters.setModes(modes)
     },
     async close() {
       await counters.close()

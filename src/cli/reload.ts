@@ -17,7 +17,7 @@ const TAKEN_OVER = new Set([
   'proxy.firstByteTimeoutSeconds',
   'proxy.idleTimeoutSeconds',
   'limits.onFailure',
-  ...LIMIT_NAMES.map((name) => `limits.defaults.${name}`),
+  ...LIMIT_NAMES.flatMap((name) => [`limits.defaults.${name}`, `limits.onFailureOf.${name}`]),
 ])
 const CERTIFICATE = /^(issuer|admin|proxy)\.tls\.(cert|key|clientCa)$/
 

@@ -39,6 +39,10 @@ const limitSet = z.strictObject({
     .describe('tokens that the model reads and writes in a day (UTC)'),
 })
 
+/** What becomes of a limit that cannot be counted with the other proxies. */
+const outageMode = z.enum(['local', 'refuse', 'continue'])
+const outageModeOf = () => outageMode.optional().describe('the same for this limit alone')
+
 const resource = z.strictObject({
   scopes: z.array(scopeToken).min(1).describe('what a token for it can have'),
   introspectors: z
@@ -257,12 +261,19 @@ export const configSchema = z.strictObject({
       defaults: limitSet
         .optional()
         .describe('of each subject whose token limits nobody; what is not given is unlimited'),
-      onFailure: z
-        .enum(['local', 'refuse', 'continue'])
+      onFailure: outageMode
         .default('local')
         .describe(
           'while Redis cannot count: each proxy counts alone, callers with limits get 503, or all are let in',
         ),
+      onFailureOf: z
+        .strictObject({
+          rpm: outageModeOf(),
+          concurrency: outageModeOf(),
+          daily_requests: outageModeOf(),
+          daily_tokens: outageModeOf(),
+        })
+        .optional(),
     })
     .prefault({}),
   resources: z

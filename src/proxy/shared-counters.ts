@@ -11,15 +11,21 @@ import {
   type RecallingCounters,
 } from '../store/counters.ts'
 import type { MemoryCounters } from '../store/memory-counters.ts'
-
-export type OnFailure = 'local' | 'refuse' | 'continue'
+import {
+  describeModes,
+  limitsAny,
+  limitsIn,
+  withoutBounds,
+  withoutUse,
+  type OutageModes,
+} from './outage-modes.ts'
 
 export type SharedCountersOptions = {
   shared: LeasedCounters
   /** Counts in parallel what this process lets in, and decides alone while the shared ones are away. */
   local: MemoryCounters
-  /** What becomes of requests meanwhile: limited by this process alone, refused, or all let in. */
-  onFailure: OnFailure
+  /** What becomes of each limit meanwhile. */
+  modes: OutageModes
   log: Log
   /** How often it is asked whether the shared ones are back. */
   probeIntervalMs?: number
@@ -29,7 +35,7 @@ export type SharedCounters = Omit<RecallingCounters, 'enter' | 'leave'> & {
   enter: (of: Accounts, lease: string) => Promise<Entered>
   leave: (of: Accounts, lease: string, how: Leaving) => void
   isDegraded: () => boolean
-  setOnFailure: (next: OnFailure) => void
+  setModes: (next: OutageModes) => void
   /** Waits until what has ended is settled. */
   close: () => Promise<void>
 }
@@ -46,7 +52,7 @@ const MAX_TRIES = 3
 type Settling = { of: Accounts; lease: string; how: Leaving; tries: number }
 
 /**
- * Counts with all other proxies and, while that cannot be done, by `onFailure`. Only requests that come before it is known that
+ * Counts with all other proxies and, while that cannot be done, each limit by its mode. Only requests that come before it is known that
  * the shared counters are away have waited for them; the others do not, until a question in the background is answered.
  */
 export function createSharedCounters(options: SharedCountersOptions): SharedCounters {
@@ -56,7 +62,7 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
   // One of each tenant, because each is counted in a place of its own, and only some may be away.
   const failing = new Map<string, Accounts>()
   const settling = new Set<Promise<void>>()
-  let { onFailure } = options
+  let { modes } = options
   let isDegraded = false
   let isProbing = false
   let isClosed = false
@@ -77,7 +83,7 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
     failing.set(of.tenant, of)
     if (isDegraded || isClosed) return
     isDegraded = true
-    const fields = { event: 'limits.degraded', reason: onFailure, err: error }
+    const fields = { event: 'limits.degraded', reason: describeModes(modes), err: error }
     log.error(fields, 'limits cannot be counted with the other proxies')
   }
 
@@ -129,11 +135,11 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
   }
 
   function enterAlone(of: Accounts, lease: string): Entered {
-    if (onFailure === 'refuse') throw notCounted()
-    if (onFailure === 'continue') local.adopt(of, lease, { atMs: 0, balances: [] })
-    const entered =
-      onFailure === 'local' ? local.enter(of, lease) : { isLetIn: true, ...local.read(of) }
-    if (entered.isLetIn) running.set(lease, { of, isShared: false })
+    if (limitsAny(of, limitsIn('refuse', modes))) throw notCounted()
+    const loose = limitsIn('continue', modes)
+    const entered = local.enter(withoutBounds(of, loose), lease)
+    if (!entered.isLetIn) return withoutUse(entered, loose)
+    running.set(lease, { of, isShared: false })
     return entered
   }
 
@@ -168,10 +174,13 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
       }
       return local.read(of)
     },
-    recall: local.recall,
+    recall(of) {
+      const standing = local.recall(of)
+      return isDegraded ? withoutUse(standing, limitsIn('continue', modes)) : standing
+    },
     isDegraded: () => isDegraded,
-    setOnFailure(next) {
-      onFailure = next
+    setModes(next) {
+      modes = next
     },
     async close() {
       isClosed = true

@@ -38,4 +38,10 @@ test('a reload takes over the defaults and what becomes of callers while Redis i
   await expect(limits.enter(caller)).rejects.toMatchObject({ reason: 'limits_unavailable' })
   reload({ defaults: { daily_requests: 1 }, onFailure: 'continue' })
   expect(await limits.enter(caller)).toMatchObject({ headers: {} })
+  reload({
+    defaults: { daily_requests: 1 },
+    onFailure: 'continue',
+    onFailureOf: { daily_requests: 'refuse' },
+  })
+  await expect(limits.enter(caller)).rejects.toMatchObject({ reason: 'limits_unavailable' })
 })

@@ -14,6 +14,7 @@ const OTHER = [
   'log.level=debug',
   'limits.defaults.rpm=7',
   'limits.onFailure=refuse',
+  'limits.onFailureOf.rpm=continue',
   'proxy.routes=[]',
   'proxy.maxBodyBytes=7',
   'proxy.firstByteTimeoutSeconds=7',

@@ -35,7 +35,7 @@ describe.skipIf(!hasRedisServer)('counters that are shared', () => {
     const counters = createSharedCounters({
       shared,
       local: createMemoryCounters(Date.now),
-      onFailure,
+      modes: { onFailure },
       log: createLog('info', { write }),
       probeIntervalMs: 20,
     })

@@ -1,5 +1,6 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { createLog } from '../../src/kernel/log.ts'
+import type { OutageModes } from '../../src/proxy/outage-modes.ts'
 import { createSharedCounters } from '../../src/proxy/shared-counters.ts'
 import type { Accounts, LeasedCounters } from '../../src/store/counters.ts'
 import { createMemoryCounters } from '../../src/store/memory-counters.ts'
@@ -37,11 +38,11 @@ function startShared() {
       require(of)
     },
   }
-  const start = (changed: Partial<LeasedCounters> = {}) => {
+  const start = (changed: Partial<LeasedCounters> = {}, modes: Partial<OutageModes> = {}) => {
     const started = createSharedCounters({
       shared: { ...shared, ...changed },
       local: createMemoryCounters(() => 0),
-      onFailure: 'local',
+      modes: { onFailure: 'local', ...modes },
       log: createLog('info', {
         write: (line) => void events.push(/"event":"([^"]+)"/.exec(line)?.[1] ?? ''),
       }),
@@ -120,4 +121,42 @@ test('one that cannot be settled does not keep the others waiting for ever', asy
   away.clear()
   await waitUntil('they are shared again', async () => !proxy.isDegraded())
   expect(counters.read(of).balances).toMatchObject([{ dayTokens: 1 }])
+})
+
+describe('where single limits have a mode of their own', () => {
+  test('each is counted alone, refused or not held as its mode says', async () => {
+    const { away, start } = startShared()
+    const onFailureOf = { daily_tokens: 'refuse', rpm: 'continue' } as const
+    const proxy = start({}, { onFailureOf })
+    const [budget, pace, both, daily] = [
+      freshAccounts({ daily_tokens: 1000 }),
+      freshAccounts({ rpm: 1 }),
+      freshAccounts({ rpm: 1 }, { daily_tokens: 1000 }),
+      freshAccounts({ daily_requests: 1 }),
+    ]
+    for (const of of [budget, pace, both, daily]) away.add(of.tenant)
+    const enter = (of: Accounts, lease: string) => proxy.enter(of, lease)
+    await expect(enter(budget, 'a')).rejects.toMatchObject({ reason: 'limits_unavailable' })
+    await expect(enter(both, 'b')).rejects.toMatchObject({ reason: 'limits_unavailable' })
+    for (const lease of ['c', 'd', 'e']) {
+      expect(await enter(pace, lease)).toMatchObject({ isLetIn: true })
+    }
+    expect(await enter(daily, 'f')).toMatchObject({ isLetIn: true })
+    expect(await enter(daily, 'g')).toMatchObject({ isLetIn: false })
+  })
+
+  test('one that is not held is never what a refusal names, nor what refuses at the turn', async () => {
+    const { away, start } = startShared()
+    const proxy = start({}, { onFailureOf: { daily_tokens: 'continue' } })
+    const of = freshAccounts({ concurrency: 1, daily_tokens: 5 })
+    away.add(of.tenant)
+    expect(await proxy.enter(of, 'a')).toMatchObject({ isLetIn: true })
+    proxy.leave(of, 'a', { ...served, tokens: 7 })
+    const [left] = (await proxy.read(of)).balances
+    expect(left?.dayTokens).toBe(7)
+    expect(proxy.recall(of).balances).toMatchObject([{ dayTokens: 0 }])
+    expect(await proxy.enter(of, 'b')).toMatchObject({ isLetIn: true })
+    const refused = await proxy.enter(of, 'c')
+    expect(refused).toMatchObject({ isLetIn: false, balances: [{ running: 1, dayTokens: 0 }] })
+  })
 })
