@@ -33,6 +33,7 @@ export type AdminServer = {
   /** The log, line by line, as it was written. */
   lines: string[]
   /** What the server takes for the time, in milliseconds. */
+  now: () => number
   travel: (seconds: number) => void
   /** As while the audit trail cannot be written. */
   loseTrail: () => void
@@ -133,6 +134,7 @@ export async function startAdminServer(
     url,
     registry,
     lines,
+    now: clock,
     travel: (seconds) => {
       now += seconds * 1000
     },
