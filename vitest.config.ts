@@ -31,8 +31,8 @@ export default defineConfig({
           name: 'system',
           globalSetup: ['test/support/redis-binary.ts', 'test/support/chromium.ts'],
           include: ['test/{e2e,interop,attacks,contract,pages,supply-chain}/**/*.test.ts', ...LONG],
-          testTimeout: 30_000,
-          hookTimeout: 30_000,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
