@@ -62,7 +62,10 @@ export async function openProxyLimits(
     readiness() {
       if (!counters.isDegraded()) return { status: 'ok' }
       const status = modes.onFailure === 'refuse' ? 'unavailable' : 'ok'
-      return { status, detail: `Redis does not answer, limits.onFailure is ${describeModes(modes)}` }
+      return {
+        status,
+        detail: `Redis does not answer, limits.onFailure is ${describeModes(modes)}`,
+      }
     },
     reload(next) {
       together.setDefaults(next.defaults)
