@@ -8,7 +8,6 @@ import { configJsonSchema, listSettings, parseSettingText } from '../../src/conf
 const SETTINGS: Record<string, string> = {
   sandbox: 'GATEHOUSE_SANDBOX',
   dataDir: 'GATEHOUSE_DATA_DIR',
-  sandbox: 'GATEHOUSE_SANDBOX',
   'log.level': 'GATEHOUSE_LOG__LEVEL',
   'issuer.url': 'GATEHOUSE_ISSUER__URL',
   'issuer.listen': 'GATEHOUSE_ISSUER__LISTEN',
