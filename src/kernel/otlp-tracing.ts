@@ -34,7 +34,8 @@ export function createOtlpTracing(options: OtlpTracingOptions): Tracing {
   let waiting: FinishedSpan[] = []
   let dropped = 0
   let hasFailed = false
-  let sending: Promise<void> | undefined
+  /** Whether what is on its way was taken. */
+  let sending: Promise<boolean> | undefined
 
   async function post(spans: readonly FinishedSpan[]): Promise<void> {
     const scopeSpans = [{ scope: { name: 'gatehouse' }, spans: spans.map(toOtlp) }]
@@ -49,7 +50,7 @@ export function createOtlpTracing(options: OtlpTracingOptions): Tracing {
     if (!response.ok) throw new Error(`the collector answers ${response.status}`)
   }
 
-  async function sendBatch(): Promise<void> {
+  async function sendBatch(): Promise<boolean> {
     const batch = waiting.slice(0, MAX_BATCH)
     waiting = waiting.slice(MAX_BATCH)
     try {
@@ -57,15 +58,18 @@ export function createOtlpTracing(options: OtlpTracingOptions): Tracing {
       if (hasFailed) log.info({ event: 'tracing.sent' }, `spans are taken again; ${dropped} lost`)
       hasFailed = false
       dropped = 0
+      return true
     } catch (error) {
       dropped += batch.length
       if (!hasFailed) log.warn({ event: 'tracing.unsent', url, err: error }, 'spans are not taken')
       hasFailed = true
+      return false
     }
   }
 
-  function send(): Promise<void> {
-    if (waiting.length === 0) return sending ?? Promise.resolve()
+  /** Gives whether it was taken, or there was nothing to send. */
+  function send(): Promise<boolean> {
+    if (waiting.length === 0) return sending ?? Promise.resolve(true)
     sending ??= sendBatch().finally(() => {
       sending = undefined
     })
@@ -86,10 +90,9 @@ export function createOtlpTracing(options: OtlpTracingOptions): Tracing {
     tracer,
     async close() {
       clearInterval(timer)
-      await sending
       // After the first that is not taken the others would only wait.
-      do await send()
-      while (waiting.length > 0 && !hasFailed)
+      let isTaken = (await sending) ?? true
+      while (isTaken && waiting.length > 0) isTaken = await send()
     },
   }
 }
