@@ -8,7 +8,7 @@ const LINK = /\]\((\.\.\/test\/[^)#]+)\)/g
 
 /** The lines of its tables that name an attacker, cell by cell. */
 const lines = DOCUMENT.split('\n')
-  .filter((line) => /^\| /.test(line))
+  .filter((line) => line.startsWith('| '))
   .map((line) => line.split('|').map((cell) => cell.trim()))
   .filter((cells) => cells.length === 6 && cells[1] !== 'attacker')
 
@@ -42,8 +42,8 @@ test.each(lines.map(([, attacker = '', stops = '', tests = '']) => [attacker, st
     expect(stops).not.toBe('')
     expect(testsIn(tests).length).toBeGreaterThan(0)
     for (const path of testsIn(tests)) {
-      expect(existsSync(path), path).toBe(true)
-      expect(projectsThatRun(path), path).toHaveLength(1)
+      const found = { path, exists: existsSync(path), projects: projectsThatRun(path).length }
+      expect(found).toEqual({ path, exists: true, projects: 1 })
     }
   },
 )

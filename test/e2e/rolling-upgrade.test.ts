@@ -92,7 +92,7 @@ describe.skipIf(missing !== undefined)('two releases', () => {
       return program.output.stdout.includes('listens on')
     }
     await waitUntil(`the ${version} ${role}`, serves, START_WITHIN_MS)
-    expect(program.output.stdout, program.output.stderr).toContain('listens on')
+    expect(program.output).toMatchObject({ stdout: expect.stringContaining('listens on') })
     return program
   }
 
@@ -310,13 +310,15 @@ describe.skipIf(missing !== undefined)('two releases', () => {
       const config = await testConfig(join(dir, 'embedded'))
       const flags = flagsOf(config, [])
       let client: Client | undefined
+      const tokens: string[] = []
       for (const version of ['old', 'new', 'old'] as const) {
         const issuer = await start(version, 'issuer', flags)
         // Made by the one before.
-        if (client !== undefined) await ask(config, client, {})
+        if (client !== undefined) tokens.push((await ask(config, client, {})).access_token)
         client = clientSchema.parse(await (await adminOf(config)).create('clients', {}))
         await stop(issuer)
       }
+      expect(tokens).toEqual([expect.stringMatching(/^ey/), expect.stringMatching(/^ey/)])
     }, 300_000)
   })
 })
