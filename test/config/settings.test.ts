@@ -82,6 +82,7 @@ const SETTINGS: Record<string, string> = {
   'audit.sink': 'GATEHOUSE_AUDIT__SINK',
   'audit.retentionDays': 'GATEHOUSE_AUDIT__RETENTION_DAYS',
   'audit.onFailure': 'GATEHOUSE_AUDIT__ON_FAILURE',
+  trustedCa: 'GATEHOUSE_TRUSTED_CA',
   trustedProxies: 'GATEHOUSE_TRUSTED_PROXIES',
 }
 
