@@ -22,7 +22,8 @@ const CHECK_WITHIN_MS = 1000
 /** So many checks in a row that fail take a member out. */
 const FAILURES = 2
 const CONNECT_WITHIN_MS = 1000
-export const ANSWER_WITHIN_MS = 10_000
+/** Who has no answer by then gives up; a refresh that is repeated then is still in its 10 s. */
+const ANSWER_WITHIN_MS = 5000
 /** Nothing of the request has left: it may be sent to another one. */
 const NOT_CONNECTED = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT'])
 

@@ -43,7 +43,11 @@ export function faultsOf(world: World): Fault[] {
     { name: 'a proxy', machine: first(proxies), behind: store, behindName: 'from Redis alone' },
     { name: 'a model server', machine: first(models) },
   ]
-  return targets.flatMap((target) => faultsOn(world, target))
+  return [
+    // What this machine does to the figures by itself.
+    { name: 'nothing', inject: (ms) => delay(ms) },
+    ...targets.flatMap((target) => faultsOn(world, target)),
+  ]
 }
 
 function faultsOn(world: World, { name, machine, behind, behindName }: Target): Fault[] {

@@ -53,7 +53,8 @@ const TOKEN_EVERY_MS = 1500
 const REFRESH_EVERY_MS = 1000
 const CREATE_EVERY_MS = 2000
 const REVOKE_EVERY_MS = 6000
-const ROTATE_EVERY_MS = 12_000
+/** Each makes a key pair and builds three providers anew: it is to happen, not to be the load. */
+const ROTATE_EVERY_MS = 40_000
 const RETRY_MS = 500
 const PROBE_EVERY_MS = 100
 const PROBE_WITHIN_MS = 1000

@@ -37,6 +37,7 @@ const hardwareOf = (number: number) => `02:67:68:00:00:${number.toString(16).pad
 /** Where nobody is: the bridge drops what goes there, and the sender waits for an answer. */
 const NOWHERE = hardwareOf(255)
 const FIRST_NUMBER = 11
+const RESTART_AFTER_MS = 1000
 const DIE_WITH_US = ['setpriv', '--pdeathsig', 'KILL']
 
 /** Machines on a bridge. This process must be in a network namespace of its own, as all of it ends with that. */
@@ -106,18 +107,26 @@ function createMachine(
 ): Machine & { enter: readonly string[] } {
   const log = openSync(logFile, 'a')
   let child: ChildProcess | undefined
+  let isWanted = false
+  const start = async () => {
+    isWanted = true
+    const [program = '', ...args] = [...enter, ...DIE_WITH_US, ...command(host.address)]
+    child = spawn(program, args, {
+      env: { ...process.env, ...env(host.address) },
+      stdio: ['ignore', log, log],
+    })
+    // As whatever supervises it in production would do.
+    child.once('exit', () => {
+      if (isWanted) setTimeout(() => void start(), RESTART_AFTER_MS)
+    })
+    await once(child, 'spawn')
+  }
   return {
     ...host,
     enter,
-    async start() {
-      const [program = '', ...args] = [...enter, ...DIE_WITH_US, ...command(host.address)]
-      child = spawn(program, args, {
-        env: { ...process.env, ...env(host.address) },
-        stdio: ['ignore', log, log],
-      })
-      await once(child, 'spawn')
-    },
+    start,
     async kill(signal = 'SIGKILL') {
+      isWanted = false
       if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
       const exited = once(child, 'exit')
       child.kill(signal)

@@ -27,14 +27,14 @@ import { makeAuthority, PORTS, startWorld, type World } from './chaos-world.ts'
 const { values: flags } = parseArgs({
   options: {
     seconds: { type: 'string', default: '30' },
-    /** A part of the names of the faults. */
+    /** A regular expression for the names of the faults. */
     only: { type: 'string', default: '' },
     'min-replicas': { type: 'string', default: '1' },
     /** Whether the folder with all logs stays when all is well. */
     keep: { type: 'boolean', default: false },
   },
 })
-const QUIET_MS = 5000
+const QUIET_MS = 10_000
 const AFTER_MS = 15_000
 const CLIENTS = 6
 const REFRESHING = 4
@@ -72,7 +72,7 @@ async function runAll(dir: string): Promise<void> {
   const clients = await makeClients(front)
   const observed: Observed[] = []
   for (const [number, fault] of faultsOf(world).entries()) {
-    if (!fault.name.includes(flags.only)) continue
+    if (!new RegExp(flags.only).test(fault.name)) continue
     try {
       const seen = await observe(world, fault, { run: `chaos-${number}`, front, ...clients })
       observed.push(seen)

@@ -9,7 +9,7 @@ import { isRetry, successorOf, type UsedRefreshToken } from './refresh-rotation.
 export type RefreshTokenAdapterOptions = KeepingOptions & {
   grants: Grants
   refreshKey: Buffer
-  oidc: Pick<OidcProvider, 'errors'>
+  oidc: Pick<OidcProvider, 'errors' | 'Provider'>
 }
 
 const MAX_ATTEMPTS = 3
@@ -26,6 +26,12 @@ export function createRefreshTokenAdapter(options: RefreshTokenAdapterOptions): 
   const isLostAnswer = async (token: string, consumedAt: number): Promise<boolean> => {
     const successor = await records.read(idOf(successorOf(refreshKey, token)))
     return isRetry({ consumedAt, successor: stateOf(successor) }, epochSeconds(clock))
+  }
+
+  /** An issuer that stood still finds requests whose clients left long ago, and were served elsewhere: none is a reuse. */
+  const requireClient = (): void => {
+    if (oidc.Provider.ctx?.req.socket.destroyed !== true) return
+    throw new oidc.errors.InvalidRequest('the client has left')
   }
 
   const punishReuse = async ({ payload: { grantId } }: ReadRecord): Promise<never> => {
@@ -48,6 +54,7 @@ export function createRefreshTokenAdapter(options: RefreshTokenAdapterOptions): 
     /** To whom it is given again, the token does not look used. */
     async find(token) {
       const record = await records.read(idOf(token))
+      requireClient()
       if (record?.consumed_at === undefined) return restore(record, { jti: token })
       const { consumed_at: consumedAt, ...unused } = record
       const again = (await isLostAnswer(token, consumedAt)) ? unused : record
