@@ -1,4 +1,4 @@
-import Provider from 'oidc-provider'
+import { Provider } from 'oidc-provider'
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { afterAll, beforeAll, expect, test } from 'vitest'
