@@ -48,7 +48,8 @@ else await runAll(dir)
 async function runApart(): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'gatehouse-chaos-'))
   const authority = await makeAuthority(dir)
-  const again = ['--net', '--mount', process.execPath, ...process.argv.slice(1)]
+  const dieWithUs = ['setpriv', '--pdeathsig', 'KILL']
+  const again = ['--net', '--mount', ...dieWithUs, process.execPath, ...process.argv.slice(1)]
   const { status } = spawnSync('unshare', again, {
     stdio: 'inherit',
     env: { ...process.env, CHAOS_DIR: dir, NODE_EXTRA_CA_CERTS: authority },
