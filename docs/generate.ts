@@ -1,11 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { errorTable } from './error-table.ts'
 import { settingsTables } from './settings-tables.ts'
+import { CHINESE, ENGLISH } from './settings-words.ts'
 
 /** What the program knows better than a page that is written by hand: where it stands, under which name, and what makes it. */
 const BLOCKS = [
-  { page: 'http-api.md', name: 'errors', make: errorTable },
-  { page: 'configuration.md', name: 'settings', make: settingsTables },
+  { page: 'http-api.md', name: 'errors', make: () => errorTable('en') },
+  { page: 'zh-CN/http-api.md', name: 'errors', make: () => errorTable('zh-CN') },
+  { page: 'configuration.md', name: 'settings', make: () => settingsTables(ENGLISH) },
+  { page: 'zh-CN/configuration.md', name: 'settings', make: () => settingsTables(CHINESE) },
 ]
 
 export type GeneratedPage = {

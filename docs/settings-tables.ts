@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isReloadable } from '../src/cli/reload.ts'
 import { configJsonSchema, listSettings, type Setting } from '../src/config/settings.ts'
+import type { SettingsWords } from './settings-words.ts'
 
 /** What the JSON Schema says about a setting, or a member of one. */
 const nodeSchema = z.object({
@@ -27,31 +28,21 @@ const nodeSchema = z.object({
 })
 type Node = z.infer<typeof nodeSchema>
 
-/** Defaults that are too long for a table, and where they are written out. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
-  'proxy.routes': '[this table](http-api.md#call-the-model)',
-}
-const UNITS: readonly (readonly [ending: string, unit: string])[] = [
-  ['Seconds', 'seconds'],
-  ['Bytes', 'bytes'],
-  ['Days', 'days'],
-]
-
 /** Every setting, section by section, and the members of those that are lists or mappings of something. */
-export function settingsTables(): string {
+export function settingsTables(words: SettingsWords): string {
   const root = nodeSchema.parse(configJsonSchema())
   const settings = listSettings().map((setting) => ({ setting, node: nodeAt(root, setting.path) }))
   const bySection = Map.groupBy(settings, ({ setting }) => sectionOf(setting.path))
   return [...bySection]
     .map(([section, entries]) =>
       [
-        `## ${section === '' ? 'In no section' : `\`${section}\``}`,
+        `## ${section === '' ? words.noSection : `\`${section}\``}`,
         ...groupsIn(section, root.properties?.[section]),
         table(
-          ['setting', 'default', 'values', 'SIGHUP', 'meaning'],
-          entries.map(({ setting, node }) => rowOf(setting, node)),
+          words.settingHeads,
+          entries.map(({ setting, node }) => rowOf(setting, node, words)),
         ),
-        ...entries.flatMap(({ setting, node }) => membersOf(setting.path, node)),
+        ...entries.flatMap(({ setting, node }) => membersOf(setting.path, node, words)),
       ].join('\n\n'),
     )
     .join('\n\n')
@@ -69,58 +60,68 @@ function groupsIn(path: string, node: Node | undefined): string[] {
   )
 }
 
-function rowOf({ path, envName, isSecret }: Setting, node: Node): string[] {
+function rowOf({ path, envName, isSecret }: Setting, node: Node, words: SettingsWords): string[] {
   return [
     `\`${path}\`<br>\`${envName}\`${isSecret ? ', `…_FILE`' : ''}`,
-    ELSEWHERE[path] ?? describeDefault(node.default),
-    describeValues(path, node),
-    isReloadable(path) ? 'yes' : '',
+    words.elsewhere[path] ?? describeDefault(node.default, words),
+    describeValues(path, node, words),
+    isReloadable(path) ? words.yes : '',
     meaningOf(path, node),
   ]
 }
 
-function membersOf(path: string, node: Node): string[] {
+function membersOf(path: string, node: Node, words: SettingsWords): string[] {
   const entry = [node.items, ...(node.items?.anyOf ?? []), node.additionalProperties]
     .filter((each) => typeof each === 'object')
     .find(({ properties }) => properties !== undefined)
   if (entry?.properties === undefined) return []
   const rows = Object.entries(entry.properties).map(([name, member]) => [
-    `\`${name}\`${entry.required.includes(name) ? '' : ', optional'}`,
-    describeValues(name, member),
+    `\`${name}\`${entry.required.includes(name) ? '' : words.optional}`,
+    describeValues(name, member, words),
     meaningOf(`${path}.${name}`, member),
   ])
-  return [`An entry of \`${path}\`:`, table(['member', 'values', 'meaning'], rows)]
+  return [words.entryOf(`\`${path}\``), table(words.memberHeads, rows)]
 }
 
-function describeDefault(value: unknown): string {
-  if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none'
+function describeDefault(value: unknown, words: SettingsWords): string {
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return words.none
   const text = Array.isArray(value) ? value.join(',') : value
   return `\`${typeof text === 'string' ? text : JSON.stringify(text)}\``
 }
 
-function describeValues(path: string, node: Node): string {
+function describeValues(path: string, node: Node, words: SettingsWords): string {
   if (node.enum !== undefined) return node.enum.map((value) => `\`${value}\``).join(', ')
   if (node.type === 'boolean') return '`true`, `false`'
-  if (node.type === 'integer' || node.type === 'number') return describeRange(path, node)
-  if (node.type === 'array') return describeList(node.items)
-  if (node.type === 'object') return 'mapping'
-  return node.form ?? 'text'
+  if (node.type === 'integer' || node.type === 'number') {
+    return describeRange(path, node, words)
+  }
+  if (node.type === 'array') return describeList(node.items, words)
+  if (node.type === 'object') return words.mapping
+  return formOf(node, words)
 }
 
-function describeRange(path: string, { minimum = 0, maximum = Infinity }: Node): string {
-  const unit = UNITS.find(([ending]) => path.endsWith(ending))?.[1]
+function describeRange(
+  path: string,
+  { minimum = 0, maximum = Infinity }: Node,
+  words: SettingsWords,
+): string {
+  const unit = words.units.find(([ending]) => path.endsWith(ending))?.[1]
   const range =
-    maximum < Number.MAX_SAFE_INTEGER ? `${minimum} to ${maximum}` : `${minimum} or more`
-  return unit === undefined ? range : `${unit}, ${range}`
+    maximum < Number.MAX_SAFE_INTEGER ? words.range(minimum, maximum) : words.orMore(minimum)
+  return unit === undefined ? range : words.inUnit(unit, range)
 }
 
-function describeList(items: Node | undefined): string {
+function describeList(items: Node | undefined, words: SettingsWords): string {
   const forms = [items, ...(items?.anyOf ?? [])].flatMap((item) =>
     item === undefined || item.anyOf !== undefined
       ? []
-      : [item.properties === undefined ? (item.form ?? 'text') : 'mapping'],
+      : [item.properties === undefined ? formOf(item, words) : words.mapping],
   )
-  return `list: ${forms.join(', or ')}`
+  return words.listOf(forms.join(words.or))
+}
+
+function formOf({ form = 'text' }: Node, words: SettingsWords): string {
+  return words.forms[form] ?? form
 }
 
 function meaningOf(path: string, { description }: Node): string {
