@@ -14,12 +14,15 @@ function blocksOf(markdown: string): string[] {
 
 const read = (path: string): string => readFileSync(join(docs, path), 'utf8')
 
-test('every guide for readers, recipe and runbook is there in Chinese', () => {
-  const pages = ['recipes/*.md', 'runbooks/*.md', 'production-checklist.md'].flatMap((pattern) =>
-    globSync(pattern, { cwd: docs }),
+/** For contributors, who read and write English here, as docs/adr and bench are; and what the programs say of themselves. */
+const ENGLISH_ALONE = ['architecture.md', 'metrics.md']
+
+test('every page but a few is there in Chinese, and no page without an original', () => {
+  const pages = globSync(['*.md', '{guides,recipes,runbooks}/*.md'], { cwd: docs })
+  expect(translated.toSorted()).toEqual(
+    pages.filter((page) => !ENGLISH_ALONE.includes(page)).toSorted(),
   )
-  expect(translated).toEqual(expect.arrayContaining(pages))
-  expect(pages.length).toBeGreaterThan(8)
+  expect(pages).toEqual(expect.arrayContaining(ENGLISH_ALONE))
 })
 
 test.each(translated)('%s has the same commands in Chinese as in English', (path) => {
