@@ -9,7 +9,13 @@ import { loadConfig } from '../src/config/load.ts'
 import { systemClock } from '../src/kernel/clock.ts'
 import { createLog } from '../src/kernel/log.ts'
 
-const PAGE = new URL('./metrics.md', import.meta.url)
+/** The page in each language, and the heads of its tables; what the programs say of a metric is English in both. */
+const PAGES = {
+  'docs/metrics.md': '| metric | type | labels | says |',
+  'docs/zh-CN/metrics.md': '| 指标 | 类型 | 标签 | 说明 |',
+} as const
+export type MetricsPage = keyof typeof PAGES
+export const METRICS_PAGES: readonly MetricsPage[] = ['docs/metrics.md', 'docs/zh-CN/metrics.md']
 
 export type Role = 'proxy' | 'issuer'
 /** What each role shows at `/metrics`. */
@@ -39,16 +45,26 @@ const LABELS: Readonly<Record<string, string>> = {
 /** Of listeners with TLS, and so not of every installation: the page tells of it below the tables. */
 export const CERTIFICATE_METRIC = 'gatehouse_tls_certificate_expires_seconds'
 
-export const readMetricsPage = (): string => readFileSync(PAGE, 'utf8')
+const placeOf = (page: MetricsPage): URL => new URL(`../${page}`, import.meta.url)
+export const readMetricsPage = (page: MetricsPage): string => readFileSync(placeOf(page), 'utf8')
 
 /** The page with its tables made anew from what the programs show. */
-export function withMetricsTables(page: string, texts: MetricsTexts): string {
-  return withTable(withTable(page, 'proxy', texts.proxy), 'issuer', texts.issuer)
+export function withMetricsTables(page: MetricsPage, texts: MetricsTexts): string {
+  const roles = ['proxy', 'issuer'] as const
+  return roles.reduce(
+    (written, role) => withTable(written, role, tableOf(PAGES[page], texts[role])),
+    readMetricsPage(page),
+  )
 }
 
-function withTable(page: string, role: Role, text: string): string {
+function withTable(page: string, role: Role, table: string): string {
   const begin = `<!-- ${role}: made by \`npm run docs\` -->`
   const end = `<!-- /${role} -->`
+  const before = page.slice(0, page.indexOf(begin) + begin.length)
+  return `${before}\n${table}\n${page.slice(page.indexOf(end))}`
+}
+
+function tableOf(heads: string, text: string): string {
   const help = new Map(
     text.matchAll(/^# HELP (gatehouse_\w+) (.*)$/gm).map(([, name, words]) => [name, words]),
   )
@@ -58,9 +74,7 @@ function withTable(page: string, role: Role, text: string): string {
       ? []
       : `| \`${name}\` | ${type} | ${LABELS[name] ?? ''} | ${help.get(name) ?? ''} |`,
   ).flat()
-  const table = ['| metric | type | labels | says |', '|---|---|---|---|', ...rows.toSorted()]
-  const before = page.slice(0, page.indexOf(begin) + begin.length)
-  return `${before}\n${table.join('\n')}\n${page.slice(page.indexOf(end))}`
+  return [heads, '|---|---|---|---|', ...rows.toSorted()].join('\n')
 }
 
 /** The label names that the page tells of, by metric. */
@@ -98,4 +112,7 @@ async function readTexts(): Promise<MetricsTexts> {
   return texts
 }
 
-if (import.meta.main) writeFileSync(PAGE, withMetricsTables(readMetricsPage(), await readTexts()))
+if (import.meta.main) {
+  const texts = await readTexts()
+  for (const page of METRICS_PAGES) writeFileSync(placeOf(page), withMetricsTables(page, texts))
+}

@@ -14,8 +14,8 @@ function blocksOf(markdown: string): string[] {
 
 const read = (path: string): string => readFileSync(join(docs, path), 'utf8')
 
-/** For contributors, who read and write English here, as docs/adr and bench are; and what the programs say of themselves. */
-const ENGLISH_ALONE = ['architecture.md', 'metrics.md']
+/** For contributors, who read and write English here, as docs/adr and bench are. */
+const ENGLISH_ALONE = ['architecture.md']
 
 test('every page but a few is there in Chinese, and no page without an original', () => {
   const pages = globSync(['*.md', '{guides,recipes,runbooks}/*.md'], { cwd: docs })
@@ -29,6 +29,26 @@ test.each(translated)('%s has the same commands in Chinese as in English', (path
   const [english, chinese] = [read(path), read(`zh-CN/${path}`)].map(blocksOf)
   expect(chinese).toEqual(english)
 })
+
+/** What stands in code is the same in each language: what one page names and the other does not was forgotten. */
+test.each(translated)('%s names the same settings, routes and messages in both', (path) => {
+  const [english, chinese] = [read(path), read(`zh-CN/${path}`)].map(namesIn)
+  expect(chinese).toEqual(english)
+})
+
+test('the README names the same in both', () => {
+  const [english, chinese] = [read('../README.md'), read('../README.zh-CN.md')].map(namesIn)
+  expect(chinese).toEqual(english)
+})
+
+/** In code outside of fenced blocks. */
+function namesIn(markdown: string): string[] {
+  const prose = blocksOf(markdown).reduce((text, block) => text.replace(block, ''), markdown)
+  const names = Array.from(prose.matchAll(/`([^`]+)`/g), ([, name = '']) =>
+    name.replaceAll(/\s+/g, ' '),
+  )
+  return [...new Set(names)].toSorted()
+}
 
 test('the README has the same commands in Chinese as in English', () => {
   const [english, chinese] = [read('../README.md'), read('../README.zh-CN.md')].map(shellBlocksOf)

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import {
   CERTIFICATE_METRIC,
   documentedLabels,
+  METRICS_PAGES,
   readMetricsPage,
   withMetricsTables,
   type MetricsTexts,
@@ -55,10 +56,10 @@ beforeAll(async () => {
   await model.close()
 })
 
-test('docs/metrics.md is what `npm run docs` makes of what both programs show', () => {
-  const page = readMetricsPage()
-  expect(page).toContain('| `gatehouse_proxy_requests_total` | counter |')
-  expect(withMetricsTables(page, texts)).toBe(page)
+test.each(METRICS_PAGES)('%s is what `npm run docs` makes of what both programs show', (page) => {
+  const written = readMetricsPage(page)
+  expect(written).toContain('| `gatehouse_proxy_requests_total` | counter |')
+  expect(withMetricsTables(page, texts)).toBe(written)
 })
 
 test('docs/metrics.md tells of every label that there is', () => {
