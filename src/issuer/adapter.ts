@@ -20,6 +20,7 @@ export type AdapterOptions = {
   grants: Grants
   /** From which a refresh token's successor is derived. */
   refreshKey: Buffer
+  refreshTokenTtlSeconds: number
   oidc: OidcProvider
 }
 

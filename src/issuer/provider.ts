@@ -78,7 +78,7 @@ export async function createProvider(ring: Ring, options: ProviderOptions): Prom
     ...granting,
     ...pages,
     ttl: { ...granting.ttl, ...pages.ttl },
-    adapter: createAdapterFactory({ clients, store, clock, hidden, grants, refreshKey, oidc }),
+    adapter: createAdapterFactory({ ...options, hidden, grants, refreshKey, oidc }),
     jwks: { keys: signingKeysOf(ring, options.keyHome, oidc) },
     cookies: { ...pages.cookies, keys: [secrets.cookieKey.toString('base64url')] },
     clientAuthMethods: [...clientAuthMethodSchema.options],

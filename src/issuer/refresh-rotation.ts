@@ -13,15 +13,24 @@ export function successorOf(refreshKey: Buffer, refreshToken: string): string {
 
 /**
  * A refresh token that was used, as far as it matters for using it again. Times in seconds since the epoch. Its successor is
- * `missing` where the store failed after it was used and before that was written.
+ * `missing` where the store failed after it was used and before that was written, and where it has expired since.
  */
 export type UsedRefreshToken = { consumedAt: number; successor: 'missing' | 'unused' | 'used' }
 
+/** As long as a failover takes, and people to repair what it did not. */
+const UNFINISHED_SECONDS = 3600
+
 /**
  * Whether its use is a lost answer being asked for again, rather than the use of a stolen token. A successor that is not
- * there was given to nobody, however long the store was away: a failover may take longer than the window.
+ * there was given to nobody, as long as it could not have expired meanwhile: after the lifetime was made shorter, it does so before
+ * its predecessor. `ttlSeconds` is the lifetime of a refresh token now.
  */
-export function isRetry({ consumedAt, successor }: UsedRefreshToken, now: number): boolean {
-  if (successor === 'missing') return true
+export function isRetry(
+  { consumedAt, successor }: UsedRefreshToken,
+  { now, ttlSeconds }: { now: number; ttlSeconds: number },
+): boolean {
+  if (successor === 'missing') {
+    return now < consumedAt + Math.min(ttlSeconds, UNFINISHED_SECONDS)
+  }
   return successor === 'unused' && now <= consumedAt + RETRY_WINDOW_SECONDS
 }

@@ -9,6 +9,7 @@ import { isRetry, successorOf, type UsedRefreshToken } from './refresh-rotation.
 export type RefreshTokenAdapterOptions = KeepingOptions & {
   grants: Grants
   refreshKey: Buffer
+  refreshTokenTtlSeconds: number
   oidc: Pick<OidcProvider, 'errors' | 'Provider'>
 }
 
@@ -20,12 +21,14 @@ const MAX_ATTEMPTS = 3
  */
 export function createRefreshTokenAdapter(options: RefreshTokenAdapterOptions): Adapter {
   const { store, clock, hidden, grants, refreshKey, oidc } = options
+  const { refreshTokenTtlSeconds: ttlSeconds } = options
   const records = createExpiringRecords(store, 'RefreshToken', clock)
   const idOf = (token: string) => hidden.idOf('RefreshToken', token)
 
   const isLostAnswer = async (token: string, consumedAt: number): Promise<boolean> => {
     const successor = await records.read(idOf(successorOf(refreshKey, token)))
-    return isRetry({ consumedAt, successor: stateOf(successor) }, epochSeconds(clock))
+    const used = { consumedAt, successor: stateOf(successor) }
+    return isRetry(used, { now: epochSeconds(clock), ttlSeconds })
   }
 
   /** An issuer that stood still finds requests whose clients left long ago, and were served elsewhere: none is a reuse. */

@@ -31,7 +31,8 @@ export function describeIssuerAdapter(start: (clock: () => number) => Promise<Op
     const hidden = createHiddenValues(storedTokenKey)
     const own = createGrants({ store, clock, hidden })
     const { clients } = createRegistry({ store, clock, maxFailuresPerMinute: 10 })
-    const options = { clients, store, clock, hidden, grants: own, refreshKey, oidc }
+    const kept = { clients, store, clock, hidden, grants: own }
+    const options = { ...kept, refreshKey, refreshTokenTtlSeconds: 600, oidc }
     return { adapter: createAdapterFactory(options), grants: own }
   }
   const storeOf = () => {
@@ -193,7 +194,7 @@ export function describeIssuerAdapter(start: (clock: () => number) => Promise<Op
       expect(await revokedJtis()).toContain(jti)
     })
 
-    test('whose successor was never written is no reuse, however late', async () => {
+    test('whose successor was never written is no reuse, however long the store was away', async () => {
       const { token, grantId } = await grant()
       await adapter('RefreshToken').consume(token)
       nowMs += 60_000
@@ -203,6 +204,19 @@ export function describeIssuerAdapter(start: (clock: () => number) => Promise<Op
       nowMs += 11_000
       await expect(adapter('RefreshToken').consume(token)).rejects.toThrow('invalid_grant')
       expect(await peer('Grant').find(grantId)).toBeUndefined()
+    })
+
+    test('whose successor was used and has expired is reuse: its lifetime was made shorter meanwhile', async () => {
+      const [grantId, token] = [fresh(), fresh()]
+      await adapter('RefreshToken').upsert(token, { jti: token, grantId }, 7200)
+      await adapter('Grant').upsert(grantId, { jti: grantId, exp: nowMs / 1000 + 7200 }, 7200)
+      const next = await rotate(adapter, token, grantId)
+      await adapter('RefreshToken').consume(next)
+      nowMs += 601_000
+      expect(await peer('RefreshToken').find(next)).toBeUndefined()
+      expect(await peer('RefreshToken').find(token)).toHaveProperty('consumed')
+      await expect(peer('RefreshToken').consume(token)).rejects.toThrow('invalid_grant')
+      expect(await adapter('Grant').find(grantId)).toBeUndefined()
     })
 
     test('that is destroyed takes its grant along, to which the one before could lead', async () => {
