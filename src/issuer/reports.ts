@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import { saveVerifier, verifierReportSchema } from '../keys/verifiers.ts'
@@ -10,6 +10,8 @@ import { REVOCATIONS_SCOPE } from './revocation-feed.ts'
 import type { TokenAuthenticator } from './token-authentication.ts'
 
 const MAX_BODY_BYTES = 16_384
+/** Issuers write to the store themselves: nobody else is one. */
+const proxyReportSchema = instanceReportSchema.extend({ role: z.literal('proxy') })
 
 export type ReportsOptions = {
   store: Store
@@ -36,7 +38,7 @@ export function reportRoutes({ store, authenticate, clock }: ReportsOptions): Ow
   })
   return [
     routeOf('/revocations/verifiers', verifierReportSchema, saveVerifier),
-    routeOf('/revocations/instances', instanceReportSchema, saveInstance),
+    routeOf('/revocations/instances', proxyReportSchema, saveInstance),
   ]
 }
 

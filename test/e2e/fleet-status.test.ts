@@ -85,7 +85,12 @@ describe('an instance tells the operators how it is', () => {
     expect(await post(good)).toBe(401)
     const token = await apart.feedToken()
     expect(await post(good, token)).toBe(204)
-    for (const bad of [{ instance_id: '../x' }, { role: 'admin' }, { checks: undefined }]) {
+    for (const bad of [
+      { instance_id: '../x' },
+      { role: 'admin' },
+      { role: 'issuer' },
+      { checks: undefined },
+    ]) {
       expect(await post({ ...good, ...bad }, token)).toBe(400)
     }
     const found = (await listInstances(apart.issuer().store)).filter(
