@@ -19,8 +19,8 @@ const SILENCED = ['PERM0001', 'PERM0002', 'ExperimentalWarning'].map(
   (warning) => `--disable-warning=${warning}`,
 )
 const PACKAGE = fileURLToPath(new URL('../../', import.meta.url))
-/** Where prom-client reads what the process uses. */
-const PROCESS_FIGURES = '/proc/self/'
+/** Where prom-client reads what the process uses. Not all of `/proc/self`: its `root` leads to every file that there is. */
+const PROCESS_FIGURES = ['status', 'limits', 'fd'].map((name) => `/proc/self/${name}`)
 /** Where argon2 looks which C library there is. */
 const ALPINE_RELEASE = '/etc/alpine-release'
 
@@ -55,7 +55,7 @@ export function sandboxFlags(
   const folders = foldersOf(role, config)
   const reads = [
     ...ownCode(),
-    PROCESS_FIGURES,
+    ...PROCESS_FIGURES,
     ...folders,
     ...[...files, ...filesNamedIn(config)].map((path) => resolve(path)),
     ...(role === 'issuer' ? [ALPINE_RELEASE] : []),

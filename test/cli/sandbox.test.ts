@@ -32,6 +32,8 @@ const attempts = {
   'write outside': () => writeFileSync(outside, ''),
   'read a key': () => readFileSync(secret),
   'read /etc/passwd': () => readFileSync('/etc/passwd'),
+  'read it by way of /proc': () => readFileSync('/proc/self/root/etc/passwd'),
+  'read its environment': () => readFileSync('/proc/self/environ'),
   eval: () => (0, eval)('1'),
   'new Function': () => new Function('return 1'),
   'start a program': () => spawnSync('true'),
@@ -103,6 +105,7 @@ describe('with the flags of the sandbox', () => {
     const can = await abilitiesWith([], folder)
     expect(can).toEqual(expect.arrayContaining(['eval', 'write outside', 'start a program']))
     expect(can).toEqual(expect.arrayContaining(['start a thread', 'inspect', 'reach __proto__']))
+    expect(can).toEqual(expect.arrayContaining(['read it by way of /proc', 'read its environment']))
   })
 
   test('a file that a setting names can be read, a folder cannot', () => {
