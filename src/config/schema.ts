@@ -2,8 +2,9 @@ import { z } from 'zod'
 import { DEFAULT_ROUTES, route } from './route.ts'
 import {
   cidr,
+  fetchUrl,
   filePath,
-  httpUrl,
+  headerSecret,
   listen,
   origin,
   scopeToken,
@@ -167,7 +168,7 @@ export const configSchema = z.strictObject({
       clockSkewSeconds: wholeNumber(0, 60)
         .default(30)
         .describe("by how much the clocks of issuer and proxy may differ in a token's times"),
-      jwksUrl: httpUrl
+      jwksUrl: fetchUrl
         .optional()
         .describe("where the keys are, if not where the issuer's metadata says"),
       jwks: jwks.prefault({}),
@@ -302,10 +303,10 @@ export const configSchema = z.strictObject({
     .prefault({}),
   tracing: z
     .strictObject({
-      otlpEndpoint: httpUrl
+      otlpEndpoint: fetchUrl
         .optional()
         .describe('OpenTelemetry collector, without /v1/traces; without it nothing is traced'),
-      otlpAuthorization: secret().optional().describe('value of the Authorization header'),
+      otlpAuthorization: headerSecret().optional().describe('value of the Authorization header'),
       sampleRatio: z
         .number()
         .min(0)

@@ -9,6 +9,10 @@ export const wholeNumber = (min: number, max = Number.MAX_SAFE_INTEGER) =>
 /** Never printed, and in the environment also given as a file (`…_FILE`). */
 export const secret = () => z.string().min(1).meta({ secret: true, form: 'text' })
 
+/** What a header can have: `fetch` quotes what it refuses. */
+export const headerSecret = () =>
+  secret().regex(/^[\x20-\x7E]+$/, 'has characters that no header can have')
+
 /** 32 bytes in base64, with either alphabet. */
 export const sealingKey = () =>
   z
@@ -27,8 +31,19 @@ export const listen = z
   )
   .meta({ form: '`HOST:PORT`' })
 
-export const httpUrl = z
+const httpUrl = z
   .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+  .meta({ form: 'URL' })
+
+/** Where something is fetched from or sent to: `fetch` takes no credentials in a URL, and quotes them when it says so. */
+export const fetchUrl = httpUrl
+  .refine(
+    (text) => {
+      const { username, password } = URL.parse(text) ?? {}
+      return !username && !password
+    },
+    { error: 'has a name or password in it' },
+  )
   .meta({ form: 'URL' })
 
 /** An identifier that clients compare letter by letter (RFC 8414 §2, RFC 9728 §1.2). */

@@ -42,6 +42,7 @@ describe('the defaults', () => {
   test('are those of the contract', () => {
     expect(configOf({})).toEqual({
       dataDir: './data',
+      sandbox: true,
       log: { level: 'info' },
       issuer: {
         url: 'http://localhost:9000',
@@ -85,6 +86,7 @@ describe('the defaults', () => {
       tokens: { accessTtlSeconds: 900, refreshTtlSeconds: 1_209_600 },
       limits: { onFailure: 'local' },
       audit: { sink: 'file', retentionDays: 365, onFailure: 'refuse' },
+      tracing: { sampleRatio: 1 },
       trustedProxies: [],
     })
   })
@@ -305,6 +307,9 @@ describe('a secret', () => {
     ['as a level', `log: { level: ${SECRET} }`],
     ['as a number', `proxy: { workers: ${SECRET} }`],
     ['in a URL', `issuer: { url: "http://u:${SECRET}@localhost" }`],
+    ['in the URL of the keys', `proxy: { jwksUrl: "https://u:${SECRET}@localhost/jwks" }`],
+    ['in the URL of a collector', `tracing: { otlpEndpoint: "https://${SECRET}@localhost" }`],
+    ['that no header can have', `tracing: { otlpAuthorization: "Basic ${SECRET}\\n2" }`],
     ['as a listen address', `admin: { listen: ${SECRET} }`],
     ['as a route', `proxy: { routes: [{ method: ${SECRET}, path: ${SECRET} }] }`],
     ['as a scope', `proxy: { routes: [{ method: GET, path: /, scopes: ["${SECRET} x"] }] }`],
