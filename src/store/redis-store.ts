@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { createRedisJournals } from './redis-journal.ts'
 import { createRedisRecords } from './redis-records.ts'
 import { createRedisLink, type RedisLink, type ScriptCall } from './redis-link.ts'
+import { createRedisWriters, type RedisWriters } from './redis-writers.ts'
 import type { RedisTls } from './redis.ts'
 import type { RedisTarget } from './redis-url.ts'
 import type { Store, StoreStatus } from './store.ts'
@@ -28,8 +29,8 @@ export function openRedisStore(options: RedisStoreOptions): Store {
   const connect = (limitMs: number) => createRedisLink({ ...options, deadlineMs: limitMs })
   const link = connect(deadlineMs)
   // WAIT blocks a connection: what only reads does not queue behind a slow replica.
-  const writer = connect(deadlineMs)
-  const replication = createReplication(writer, target.kind === 'sentinel')
+  const writers = createRedisWriters(() => connect(deadlineMs))
+  const replication = createReplication(writers, target.kind === 'sentinel')
 
   const records = createRedisRecords({ link, keyPrefix, runDurably: replication.runDurably })
   const { close: closeJournals, ...journals } = createRedisJournals({
@@ -48,7 +49,7 @@ export function openRedisStore(options: RedisStoreOptions): Store {
     },
     close: async () => {
       closeJournals()
-      writer.close()
+      writers.close()
       link.close()
     },
   }
@@ -58,19 +59,19 @@ export function openRedisStore(options: RedisStoreOptions): Store {
  * Whether writes must reach a replica. Once one was seen, or Sentinel is there to promote one, that stays so: a replica
  * that is away must make writes fail, not unsafe.
  */
-function createReplication(writer: RedisLink, isSentinel: boolean) {
+function createReplication({ first, runReplicated }: RedisWriters, isSentinel: boolean) {
   let hasReplicas = isSentinel
   let hasLooked = isSentinel
 
   const lookForReplicas = async (): Promise<void> => {
-    const replies = await writer.sendToMasters(['info', 'replication'])
+    const replies = await first.sendToMasters(['info', 'replication'])
     hasReplicas ||= replies.some((reply) => Number(infoField(reply, 'connected_slaves')) > 0)
     hasLooked = true
   }
 
   const runDurably = async (call: ScriptCall): Promise<unknown> => {
     if (!hasLooked) await lookForReplicas()
-    return hasReplicas ? writer.runReplicated(call) : writer.run(call)
+    return hasReplicas ? runReplicated(call) : first.run(call)
   }
 
   return { lookForReplicas, runDurably }

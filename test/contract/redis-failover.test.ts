@@ -67,6 +67,12 @@ describe.skipIf(!hasRedisServer)('a Redis Sentinel set that loses servers', () =
     for (const lasting of [put('day', { ttlSeconds: 86_400 }), gone('day')]) {
       await expect(store.commit(REPLAY, [lasting])).rejects.toThrow(UnconfirmedWriteError)
     }
+    const together = Array.from({ length: 8 }, (_unused, i) => put(`at once ${i}`, 'permanent'))
+    const outcomes = await Promise.allSettled(together.map((each) => store.commit(REPLAY, [each])))
+    // None has waited for another to give up.
+    for (const outcome of outcomes) {
+      expect(outcome).toMatchObject({ reason: { reason: 'redis_not_replicated' } })
+    }
     await expect(clients.disable(clientId)).rejects.toThrow('It is done, but no replica')
     expect(await clients.findIssuable(clientId)).toBeUndefined()
     const revoked = (await store.read(REVOCATIONS, { limit: 10 })).map(({ value }) => value)
