@@ -5,7 +5,6 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll } from 'vitest'
 
 const run = promisify(execFile)
 const openssl = (args: readonly string[][]) => run('openssl', args.flat())
@@ -37,9 +36,10 @@ const EC_KEY = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
 let serial = 1
 
 const root = mkdtempSync(join(tmpdir(), 'gatehouse-cert-'))
-afterAll(() => rmSync(root, { recursive: true }))
+// Several files of tests may share it.
+process.once('exit', () => rmSync(root, { recursive: true, force: true }))
 
-/** Makes a certificate with openssl; its files are gone once the tests of the file are over. */
+/** Makes a certificate with openssl; its files are gone with the process. */
 export async function makeCertificate(request: CertificateRequest): Promise<Certified> {
   const { subject, extensions = [], by, keySpec = EC_KEY } = request
   const dir = await mkdtemp(join(root, 'made-'))
