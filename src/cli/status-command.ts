@@ -21,8 +21,9 @@ const statusSchema = z.object({
     warnings: z.array(z.string()),
   }),
   keys: z.array(z.object({ kid: z.string(), state: z.string() })),
-  expiring_secrets: z.array(secretSchema),
-  instances: z.array(instanceSchema),
+  // Issuers of the release before tell neither.
+  expiring_secrets: z.array(secretSchema).default([]),
+  instances: z.array(instanceSchema).default([]),
 })
 
 export function statusCommand(program: Command): void {
