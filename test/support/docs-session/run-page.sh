@@ -35,9 +35,15 @@ _serve() { # BLOCK LOG
   done
 }
 
+# Until all of its processes are gone: one that drains still has the port of who comes next.
 _stop_last_server() {
-  kill -TERM -- "-${_servers[-1]}"
-  wait "${_servers[-1]}" || true
+  local _group=${_servers[-1]} _deadline=$((SECONDS + 60))
+  kill -TERM -- "-$_group"
+  wait "$_group" || true
+  while kill -0 -- "-$_group" 2> /dev/null; do
+    [ $SECONDS -lt $_deadline ] || _fail 'the server has not ended in time'
+    sleep 0.1
+  done
   unset '_servers[-1]'
 }
 
