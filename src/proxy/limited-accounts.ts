@@ -24,7 +24,7 @@ export function accountsOf(
   const levels: Level[] = []
   for (const level of LEVELS) {
     const quota = quotas[level]
-    if (quota === undefined || !isQuota(quota)) continue
+    if (!isQuota(quota)) continue
     // JSON keeps whatever is in the names apart, and what is no Unicode, too.
     accounts.push({ id: JSON.stringify([tenantId, level, ids[level]]), quota })
     levels.push(level)
@@ -32,5 +32,5 @@ export function accountsOf(
   return levels.length === 0 ? undefined : { tenant: tenantId, accounts, levels }
 }
 
-const isQuota = (quota: Quota | undefined): boolean =>
+const isQuota = (quota: Quota | undefined): quota is Quota =>
   quota !== undefined && LIMIT_NAMES.some((name) => quota[name] !== undefined)

@@ -8,8 +8,8 @@ export type RequestHeaders = {
   contentLength: number | undefined
   isChunked: boolean
   expectsContinue: boolean
-  /** Whether a valid `traceparent` (W3C Trace Context) is among the forwardable ones. */
-  isTraced: boolean
+  /** The first that is valid (W3C Trace Context §3.2). */
+  traceparent: string | undefined
   /** What may go upstream, as a flat list of names and values: no hop-by-hop header, credential or identity. */
   forwardable: string[]
 }
@@ -53,7 +53,7 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
     contentLength: undefined,
     isChunked: false,
     expectsContinue: false,
-    isTraced: false,
+    traceparent: undefined,
     forwardable: [],
   }
   const connectionNames = namesInConnection(rawHeaders)
@@ -85,9 +85,8 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
         headers.expectsContinue = value.toLowerCase() === '100-continue'
         continue
       case 'traceparent':
-        if (headers.isTraced || !TRACEPARENT.test(value)) continue
-        headers.isTraced = true
-        break
+        if (TRACEPARENT.test(value)) headers.traceparent ??= value
+        continue
       default:
         if (isWithheld(name) || connectionNames?.has(name) === true) continue
     }

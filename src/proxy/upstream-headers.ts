@@ -17,19 +17,9 @@ export function upstreamHeaders(
 ): string[] {
   const sent = [...headers.forwardable, ...UNENCODED, 'x-request-id', call.requestId]
   if (call.caller !== undefined) sent.push(...call.caller.identityHeaders)
-  if (span !== undefined) replaceTraceparent(sent, span.traceparent)
-  else if (!headers.isTraced) sent.push('traceparent', newTraceparent())
+  // `tracestate` goes along as it came (W3C Trace Context §3.3).
+  sent.push('traceparent', span?.traceparent ?? headers.traceparent ?? newTraceparent())
   return sent
-}
-
-/** `tracestate` goes along as it came (W3C Trace Context §3.3). */
-function replaceTraceparent(sent: string[], traceparent: string): void {
-  for (let i = 0; i < sent.length; i += 2) {
-    if (sent[i]?.toLowerCase() !== 'traceparent') continue
-    sent[i + 1] = traceparent
-    return
-  }
-  sent.push('traceparent', traceparent)
 }
 
 /** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
