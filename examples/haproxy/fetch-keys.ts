@@ -26,7 +26,7 @@ for (const { kty, kid, n, e } of signing) {
 // HAProxy reads key files at its start, and only those that a rule names.
 const rules = signing.map(
   ({ kid }) =>
-    `  http-request set-var(txn.verified) var(txn.token),jwt_verify(txn.alg,"keys/${kid}.pem") if { var(txn.alg) -m str RS256 } { var(txn.kid) -m str ${kid} }\n`,
+    `  http-request set-var(txn.verified) var(txn.token),jwt_verify(txn.alg,"keys/${kid}.pem") if { var(txn.alg) -m str RS256 } { var(txn.kid) -m str -- ${kid} }\n`,
 )
 await replace(
   'keys.cfg',
