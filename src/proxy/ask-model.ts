@@ -16,7 +16,7 @@ import { createUsageMeter } from './usage-meter.ts'
 export type ModelAccess = {
   upstreams: Pick<
     Upstreams,
-    'takeForPublic' | 'release' | 'answered' | 'progressed' | 'failed' | 'move'
+    'takeForPublic' | 'release' | 'answered' | 'progressed' | 'abandoned' | 'failed' | 'move'
   >
   admission: Admission
   readAhead: ReadAhead

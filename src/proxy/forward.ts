@@ -43,7 +43,7 @@ export type Exchange = {
   /** Ends the exchange; its reason, an AppError, is what `forward` fails with. */
   signal: AbortSignal
   /** Are told how the model server did, and know others. */
-  upstreams: Pick<Upstreams, 'answered' | 'progressed' | 'failed' | 'move'>
+  upstreams: Pick<Upstreams, 'answered' | 'progressed' | 'abandoned' | 'failed' | 'move'>
   observer?: AnswerObserver | undefined
 }
 
@@ -104,6 +104,9 @@ async function attempt(
     const onClose = () => {
       if (res.writableFinished) return
       isGone = true
+      if (isWork && progress.stage === 'sent') {
+        upstreams.abandoned(upstream, res.headersSent ? idleMs : firstByteMs)
+      }
       leave(new ClientGone())
     }
     const onAbort = () => leave(signal.reason)

@@ -27,7 +27,7 @@ const HURRIED_MS = 1000
 /** How long an answer may take. */
 const ANSWER_MS = 2000
 
-/** How many checks in a row an idle server may leave unanswered: one that is at work may not come to it. */
+/** How many checks in a row a server may leave unanswered that is idle, or ejected: one that is at work may not come to it. */
 const SILENT_CHECKS = 3
 
 /**
@@ -98,8 +98,9 @@ export function createCheckJudge(
   let silences = 0
   return (verdict) => {
     const isSilent = verdict.kind === 'check_silent'
-    // A server that works on a request in its only thread answers afterwards.
-    silences = isSilent && upstream.inFlight === 0 ? silences + 1 : 0
+    // A server that works on a request in its only thread answers afterwards; one that was found stuck need not be waited for.
+    const mayBeAtWork = upstream.inFlight > 0 && upstream.health.state === 'usable'
+    silences = isSilent && !mayBeAtWork ? silences + 1 : 0
     if (verdict.kind !== 'check_silent') report(verdict)
     else if (silences >= SILENT_CHECKS) {
       report({ kind: 'check_failed', detail: 'no answer to its checks' })

@@ -1,6 +1,7 @@
 import { Pool } from 'undici'
 import type { Log } from '../kernel/log.ts'
 import { USABLE, type Health } from './upstream-health.ts'
+import { createWorkSilence, type WorkSilence } from './work-silence.ts'
 
 export type Upstream = {
   readonly url: string
@@ -15,6 +16,7 @@ export type Upstream = {
   trial: Slot | undefined
   /** When the last byte of any answer to work came. */
   lastSignMs: number
+  readonly silence: WorkSilence
 }
 
 /** The place of one request at a model server. */
@@ -34,7 +36,7 @@ const IDLE_CONNECTION_MS = 4000
 
 export function createUpstream(
   { url, apiKey }: ServerOptions,
-  options: { maxInFlightPerUpstream: number; connectTimeoutSeconds: number },
+  options: { maxInFlightPerUpstream: number; connectTimeoutSeconds: number; now: () => number },
 ): Upstream {
   return {
     url,
@@ -45,6 +47,7 @@ export function createUpstream(
     health: USABLE,
     trial: undefined,
     lastSignMs: -Infinity,
+    silence: createWorkSilence(options.now),
   }
 }
 

@@ -48,6 +48,11 @@ export type Upstreams = {
   answered: (upstream: Upstream, isWork: boolean) => void
   /** More of an answer to `work` has come. */
   progressed: (upstream: Upstream) => void
+  /**
+   * A client has left without the answer to its work, which might have taken so long to go on. Clients are often less patient
+   * than we are: what they waited for in vain, one after the other, counts together.
+   */
+  abandoned: (upstream: Upstream, deadlineMs: number) => void
   /** An exchange with it has failed, in which it had so long to make progress; `isWorkUndone`: before an answer to work. */
   failed: (
     upstream: Upstream,
@@ -64,7 +69,7 @@ export type Upstreams = {
 
 export function createUpstreams(options: UpstreamOptions): Upstreams {
   const { maxInFlightPerUpstream, healthCheck, log, now = () => performance.now() } = options
-  const all = options.servers.map((server) => createUpstream(server, options))
+  const all = options.servers.map((server) => createUpstream(server, { ...options, now }))
   const listeners: (() => void)[] = []
   let turn = 0
 
@@ -121,14 +126,20 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
 
   function occupy(upstream: Upstream, isPublic: boolean): void {
     if (isPublic) upstream.publicInFlight += 1
-    else upstream.inFlight += 1
+    else {
+      upstream.inFlight += 1
+      upstream.silence.workBegan()
+    }
     turn = (all.indexOf(upstream) + 1) % all.length
   }
 
   function vacate(slot: Slot): void {
     const { upstream, isPublic } = slot
     if (isPublic) upstream.publicInFlight -= 1
-    else upstream.inFlight -= 1
+    else {
+      upstream.inFlight -= 1
+      if (upstream.inFlight === 0) upstream.silence.workEnded()
+    }
     if (upstream.trial === slot) {
       upstream.trial = undefined
       report(upstream, { kind: 'trial_ended' })
@@ -144,6 +155,11 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
         hasRoom(upstream, false) &&
         isDueForTrial(upstream.health, circumstancesOf(upstream)),
     )
+  }
+
+  function noteSign(upstream: Upstream): void {
+    upstream.lastSignMs = now()
+    upstream.silence.end()
   }
 
   return {
@@ -175,11 +191,13 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
       return true
     },
     answered(upstream, isWork) {
-      if (isWork) upstream.lastSignMs = now()
+      if (isWork) noteSign(upstream)
       if (upstream.health !== USABLE) report(upstream, { kind: 'answered', isWork })
     },
-    progressed(upstream) {
-      upstream.lastSignMs = now()
+    progressed: noteSign,
+    abandoned(upstream, deadlineMs) {
+      const lastSignMs = now() - upstream.silence.lastsMs()
+      report(upstream, { kind: 'stalled', detail: 'clients left', deadlineMs, lastSignMs })
     },
     failed(upstream, { kind, code: detail, deadlineMs, isWorkUndone }) {
       if (kind === 'unreachable') report(upstream, { kind, detail })

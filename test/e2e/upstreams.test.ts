@@ -164,6 +164,30 @@ describe('what requests meet', () => {
     expect(changesOf(proxy)[1]).toEqual(['upstream.usable', stuck.url, undefined])
   })
 
+  test('one that answers none before its impatient callers leave is left out as well', async () => {
+    const [good, stuck] = [await startModel(), await startModel()]
+    let gotOne = (): void => undefined
+    stuck.answer((req) => {
+      req.resume()
+      gotOne()
+    })
+    const { proxy, call } = await startProxyBefore(
+      [good, stuck],
+      ['proxy.firstByteTimeoutSeconds=1'],
+    )
+    await expect
+      .poll(
+        async () => {
+          const patience = new AbortController()
+          gotOne = () => patience.abort()
+          await call({ signal: patience.signal }).catch(() => undefined)
+          return changesOf(proxy)
+        },
+        { timeout: 30_000, interval: 1 },
+      )
+      .toEqual([['upstream.ejected', stuck.url, 'no_progress']])
+  })
+
   test('one that takes no connection is left out, and no caller notices', async () => {
     const [good, gone] = [await startModel(), await startModelServer()]
     const { proxy, call } = await startProxyBefore([gone, good])

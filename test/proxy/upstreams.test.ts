@@ -129,6 +129,31 @@ describe('a model server that is ejected', () => {
     return { upstreams, ill, time, held: held.filter((slot) => slot !== undefined) }
   }
 
+  test('is so for clients that left without an answer, once they have waited long enough together', () => {
+    const time = { now: 0 }
+    const upstreams = upstreamsOf(2, 1, () => time.now)
+    const [ill] = upstreams.all
+    const keepOtherBusy = upstreams.all.map(() => upstreams.take())
+    const slot = keepOtherBusy.find((taken) => taken?.upstream === ill)
+    if (ill === undefined || slot === undefined) throw new Error('none')
+    upstreams.release(slot)
+    const waitInVain = (ms: number) => {
+      const taken = upstreams.take()
+      time.now += ms
+      upstreams.abandoned(ill, 10_000)
+      if (taken !== undefined) upstreams.release(taken)
+      return ill.health.state
+    }
+    expect(waitInVain(4000)).toBe('usable')
+    // Nobody waits.
+    time.now += 3_600_000
+    expect(waitInVain(5000)).toBe('usable')
+    upstreams.answered(ill, true)
+    expect(waitInVain(9999)).toBe('usable')
+    expect(waitInVain(1)).toBe('ejected')
+    expect(ill.health).toMatchObject({ reason: 'no_progress' })
+  })
+
   test('and resets what tries it gets one request a second', () => {
     const { upstreams, ill, time } = ejectFirst(0)
     const tried: number[] = []

@@ -1,9 +1,7 @@
 import { EventEmitter } from 'node:events'
-import { Pool } from 'undici'
 import { createAdmission, type Admission, type Applicant } from '../../src/proxy/admission.ts'
 import { AppError } from '../../src/kernel/errors.ts'
-import { USABLE } from '../../src/proxy/upstream-health.ts'
-import type { Slot, Upstream } from '../../src/proxy/upstream.ts'
+import { createUpstream, type Slot } from '../../src/proxy/upstream.ts'
 import type { AccessToken } from '../../src/tokens/access-token.ts'
 
 export type SimulatedModel = {
@@ -34,17 +32,11 @@ export function simulateModel(options: {
   maxWaitSeconds?: number
 }): SimulatedModel {
   const { slots, maxWaiting = 1024, maxWaitSeconds = 30 } = options
-  const upstream: Upstream = {
-    url: 'http://127.0.0.1:1',
-    pool: new Pool('http://127.0.0.1:1'),
-    authorization: undefined,
-    inFlight: 0,
-    publicInFlight: 0,
-    health: USABLE,
-    trial: undefined,
-    lastSignMs: -Infinity,
-  }
   const agenda = createAgenda()
+  const upstream = createUpstream(
+    { url: 'http://127.0.0.1:1' },
+    { maxInFlightPerUpstream: slots, connectTimeoutSeconds: 1, now: agenda.now },
+  )
   const observedWaits: number[] = []
   let isUsable = true
   let onRoom = (): void => undefined
