@@ -1,4 +1,5 @@
 import type { Journal, JournalEntry, Store } from '../store/store.ts'
+import { appendedSinceMs } from './journal-sink.ts'
 import { createMatcher } from './matcher.ts'
 import type { AuditRecord } from './record.ts'
 import type { AuditArchive } from './search.ts'
@@ -16,11 +17,12 @@ export function createJournalArchive(
   return {
     async search(filter, { limit, cursor, follows }) {
       const matches = createMatcher(filter)
+      const sinceMs = appendedSinceMs(filter.fromMs ?? 0)
       const records: AuditRecord[] = []
       let after = cursor
       for (let read = 0; read < MAX_ENTRIES_A_PAGE && records.length < limit;) {
         const wanted = Math.min(READ_AT_ONCE, limit - records.length)
-        const entries = await store.read(journal, { after, limit: wanted })
+        const entries = await store.read(journal, { after, sinceMs, limit: wanted })
         after = entries.at(-1)?.id ?? after
         read += entries.length
         records.push(...entries.flatMap((entry) => matches(lineOf(entry)) ?? []))

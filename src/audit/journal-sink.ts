@@ -5,6 +5,8 @@ const SECONDS_PER_DAY = 86_400
 /** About 300 MB in Redis. */
 const MAX_RECORDS = 500_000
 const CHUNK = 500
+/** By how much the clocks of a writer and of the store may be apart. */
+const CLOCKS_DIFFER_MS = 60_000
 
 /** All writers in one journal, for as long as the retention says and as there is room. */
 export const auditJournalOf = (retentionDays: number): Journal => ({
@@ -12,6 +14,9 @@ export const auditJournalOf = (retentionDays: number): Journal => ({
   retentionSeconds: retentionDays * SECONDS_PER_DAY,
   maxEntries: MAX_RECORDS,
 })
+
+/** Records from then on were appended after this, however long they had to wait. */
+export const appendedSinceMs = (fromMs: number): number => fromMs - CLOCKS_DIFFER_MS
 
 /**
  * Lines in a journal of the store. A write whose answer was lost is made again, so that a few lines may be there twice;

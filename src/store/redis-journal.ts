@@ -72,8 +72,9 @@ export function createRedisJournals(
       if (values.length > 0) await appendAll(journal, values)
     },
 
-    read: async (journal, { after, limit }) => {
-      const start = `(${cursorOf(after)}`
+    read: async (journal, { after, sinceMs = 0, limit }) => {
+      const cursor = cursorOf(after)
+      const start = Number.parseInt(cursor) < sinceMs ? String(sinceMs) : `(${cursor}`
       const reply = await link.send(['xrange', keyOf(journal), start, '+', 'count', limit])
       return toEntries(entriesReply.parse(reply))
     },

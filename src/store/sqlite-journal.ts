@@ -56,8 +56,10 @@ export function createSqliteJournals(database: DatabaseSync, clock: Clock): Sqli
     return cursor > integerIn(lastId.get(), 'id') ? 0 : cursor
   }
 
-  const entriesAfter = (journal: Journal, cursor: number, limit: number): JournalEntry[] =>
-    select.all(nameOf(journal), cursor, horizonMs(journal), limit).map(toEntry)
+  const entriesAfter = (journal: Journal, cursor: number, limit: number, sinceMs = 0) => {
+    const afterMs = Math.max(horizonMs(journal), sinceMs - 1)
+    return select.all(nameOf(journal), cursor, afterMs, limit).map(toEntry)
+  }
 
   const insertAll = async (journal: Journal, values: readonly unknown[]): Promise<string> => {
     const name = nameOf(journal)
@@ -79,9 +81,9 @@ export function createSqliteJournals(database: DatabaseSync, clock: Clock): Sqli
     }
   }
 
-  const read = async (journal: Journal, { after, limit }: ReadQuery): Promise<JournalEntry[]> => {
+  const read = async (journal: Journal, query: ReadQuery): Promise<JournalEntry[]> => {
     try {
-      return entriesAfter(journal, cursorOf(after), limit)
+      return entriesAfter(journal, cursorOf(query.after), query.limit, query.sinceMs)
     } catch (error) {
       throw toStoreError(error)
     }

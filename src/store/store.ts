@@ -91,7 +91,12 @@ export type Journal = {
   readonly maxEntries?: number
 }
 export type JournalEntry = { id: string; value: unknown }
-export type ReadQuery = { after?: string | undefined; limit: number }
+export type ReadQuery = {
+  after?: string | undefined
+  /** Passes over what was appended before that time, by the clock of the store. */
+  sinceMs?: number | undefined
+  limit: number
+}
 export type FollowQuery = { after?: string | undefined; heartbeatMs?: number; signal: AbortSignal }
 
 export type StoreStatus = {

@@ -13,6 +13,7 @@ import { deleteExpiredFiles } from '../../src/audit/retention.ts'
 import { createFileUsage } from '../../src/audit/usage-of-files.ts'
 import { createJournalUsage } from '../../src/audit/usage-of-journal.ts'
 import { periodOf, reportUsage, type UsageQuery } from '../../src/audit/usage-report.ts'
+import type { Store } from '../../src/store/store.ts'
 import { callerToken } from '../support/caller-token.ts'
 import { createTestLog } from '../support/log-lines.ts'
 import { openTestSqlite } from '../support/stores.ts'
@@ -311,5 +312,30 @@ test('a record that is twice in a journal counts once', async () => {
     to: DAY,
   })
   expect(rows).toMatchObject([{ client_id: 'robot', requests: 1501, completion_tokens: 1505 }])
+  await stop()
+})
+
+test('a report from a journal reads nothing that came before its days', async () => {
+  let now = Date.parse(`${DAY}T12:00:00Z`)
+  const { store, stop } = await openTestSqlite(() => now)
+  const journal = auditJournalOf(30)
+  await store.appendAll(journal, linesOf(Array.from({ length: 5000 }, () => ({ tokens: 1 }))))
+  now = Date.parse('2026-02-05T00:00:00Z')
+  await store.appendAll(
+    journal,
+    linesOf([{ time: '2026-02-05T00:00:00.000Z', tokens: 5 }], 'proxy-2'),
+  )
+  let entriesRead = 0
+  const counted: Pick<Store, 'read'> = {
+    async read(...args) {
+      const entries = await store.read(...args)
+      entriesRead += entries.length
+      return entries
+    },
+  }
+  const period = { from: '2026-02-05', to: '2026-02-05' }
+  const rows = await reportUsage(createJournalUsage(counted, journal), { by: 'client', ...period })
+  expect(rows).toMatchObject([{ requests: 1, completion_tokens: 5 }])
+  expect(entriesRead).toBe(1)
   await stop()
 })

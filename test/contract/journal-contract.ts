@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { AppError } from '../../src/kernel/errors.ts'
-import type { Journal, JournalEntry, Store } from '../../src/store/store.ts'
+import type { Journal, JournalEntry, ReadQuery, Store } from '../../src/store/store.ts'
 import type { Subject } from './store-contract.ts'
 
 const HEARTBEAT_MS = 50
@@ -47,6 +47,23 @@ export function describeJournals(subject: Subject): void {
     for (const after of ['', 'x', '-', '$', '+', '1e3', "1' or 1", '\ud800', '9'.repeat(40)]) {
       expect(await store.read(journal, { after, limit: 5 })).toEqual([{ id, value: 'only' }])
     }
+  })
+
+  test('what was appended before a time is passed over', async () => {
+    const { store, peer, later } = subject()
+    const journal = createJournal()
+    const old = await store.append(journal, 'old')
+    const sinceMs = await later()
+    const first = await store.append(journal, 'first')
+    await store.append(journal, 'second')
+    const read = async (query: Omit<ReadQuery, 'limit'>, limit = 5) =>
+      (await peer.read(journal, { ...query, limit })).map(({ value }) => value)
+    expect(await read({ sinceMs })).toEqual(['first', 'second'])
+    expect(await read({ sinceMs }, 1)).toEqual(['first'])
+    expect(await read({ sinceMs, after: old })).toEqual(['first', 'second'])
+    expect(await read({ sinceMs, after: first })).toEqual(['second'])
+    expect(await read({ sinceMs: sinceMs - 60_000 })).toEqual(['old', 'first', 'second'])
+    expect(await read({ sinceMs: sinceMs + 60_000 })).toEqual([])
   })
 
   test('journals do not see each other', async () => {

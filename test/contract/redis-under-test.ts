@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { openRedisStore } from '../../src/store/redis-store.ts'
 import { parseRedisUrl } from '../../src/store/redis-url.ts'
 import type { RedisServers } from '../support/redis-server.ts'
@@ -25,6 +26,7 @@ export async function openRedisUnderTest(servers: RedisServers): Promise<StoreUn
       const found = Math.max(...remaining)
       return found === -1 ? 'permanent' : found
     },
+    later: nextMillisecond,
     interrupt: async () => {
       for (const { link } of servers.nodes) await link.send(['client', 'kill', 'type', 'normal'])
     },
@@ -33,4 +35,11 @@ export async function openRedisUnderTest(servers: RedisServers): Promise<StoreUn
       await servers.stop()
     },
   }
+}
+
+/** Of this machine, whose clock the servers share. */
+async function nextMillisecond(): Promise<number> {
+  const nowMs = Date.now()
+  while (Date.now() <= nowMs) await setImmediate()
+  return Date.now()
 }

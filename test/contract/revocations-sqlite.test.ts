@@ -9,6 +9,7 @@ describe('revocations on SQLite', () => {
       store,
       peer: store,
       remainingMs: async () => 'permanent',
+      later: async () => Date.now(),
       interrupt: async () => undefined,
       stop,
     }

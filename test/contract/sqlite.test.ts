@@ -36,6 +36,7 @@ describe('the store on SQLite', () => {
       store,
       peer: store,
       remainingMs,
+      later: async () => (now += 1),
       interrupt: async () => undefined,
       stop: async () => {
         await store.close()

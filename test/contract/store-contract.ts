@@ -11,6 +11,8 @@ export type StoreUnderTest = {
   peer: Store
   /** How much longer a record is kept, or `permanent`; asked of the backend, behind the store's back. */
   remainingMs: (collection: string, id: string) => Promise<number | 'permanent'>
+  /** What its clock says, in ms, once it has gone on. */
+  later: () => Promise<number>
   /** Breaks every connection there is; nothing where there is none. */
   interrupt: () => Promise<void>
   stop: () => Promise<void>
