@@ -25,6 +25,17 @@ test('TLS under a URL that is http is named', () => {
   ])
 })
 
+test('a secret for a collector that goes over plain http, and leaves this machine, is named', () => {
+  const warnings = (url: string) =>
+    warningsOf(`tracing.otlpEndpoint=${url}`, 'tracing.otlpAuthorization=Basic eDp5')
+  expect(warnings('http://collector:4318')).toEqual([
+    'tracing.otlpEndpoint is http: whoever is on the way can read tracing.otlpAuthorization',
+  ])
+  expect(warnings('https://collector:4318')).toEqual([])
+  expect(warnings('http://localhost:4318')).toEqual([])
+  expect(warningsOf('tracing.otlpEndpoint=http://collector:4318')).toEqual([])
+})
+
 test('a slip in the underscores of an environment name is answered with the right one', () => {
   const result = loadConfig({ env: { GATEHOUSE_PROXY_UPSTREAMS: 'http://x' } })
   expect(result.problems ?? result.warnings).toEqual([
