@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { cp, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -20,7 +20,13 @@ const version = z
   .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))).version
 
 const makeFolder = useTempFolders()
-const hasCompose = hasTool(['docker', 'compose', 'version'], '`docker compose config` IS NOT TRIED')
+/** Docker Compose is a plugin of the docker command, or stands alone. */
+const [docker, ...plugin] =
+  [['docker', 'compose'] as const, ['docker-compose'] as const].find(
+    ([program, ...args]) => spawnSync(program, [...args, 'version']).status === 0,
+  ) ?? []
+if (docker === undefined) console.warn('!!! `docker compose config` IS NOT TRIED: no Compose !!!')
+const hasParser = hasTool(['compose-go', '-h'], 'docker-compose.yml IS NOT READ BY COMPOSE-GO')
 
 describe('docker-compose.yml', () => {
   test('publishes one port each of the issuer and the proxy, and nothing else', () => {
@@ -141,24 +147,40 @@ describe('docker-compose.yml', () => {
     )
   })
 
-  test.skipIf(!hasCompose)('passes `docker compose config`, also with gpu.env', async () => {
+  /** As in a fresh clone: without the secrets. */
+  async function copyToFolder(): Promise<string> {
     const folder = makeFolder()
     for (const path of ['docker-compose.yml', 'deploy/compose/gpu.env', 'deploy/Dockerfile']) {
       await mkdir(join(folder, path, '..'), { recursive: true })
       await cp(join(ROOT, path), join(folder, path))
     }
-    const config = (...args: string[]) =>
-      execFileSync('docker', ['compose', ...args, 'config', '--services'], {
-        cwd: folder,
-        encoding: 'utf8',
-        stdio: ['ignore', 'pipe', 'inherit'],
-      })
-        .trim()
-        .split('\n')
-        .sort()
-    expect(config()).toEqual(['bundled-ocr', 'issuer', 'proxy', 'redis'])
-    expect(config('--env-file', 'deploy/compose/gpu.env')).toContain('vllm')
+    return folder
+  }
+
+  test.skipIf(!hasParser)('is read by the parser of Docker Compose', async () => {
+    const args = ['-format', 'json', 'docker-compose.yml']
+    const json = execFileSync('compose-go', args, { cwd: await copyToFolder(), encoding: 'utf8' })
+    const { services: read } = z.object({ services: z.looseObject({}) }).parse(JSON.parse(json))
+    expect(Object.keys(read)).toEqual(expect.arrayContaining(['issuer', 'proxy', 'redis']))
   })
+
+  test.skipIf(docker === undefined)(
+    'passes `docker compose config`, also with gpu.env',
+    async () => {
+      const folder = await copyToFolder()
+      const config = (...args: string[]) =>
+        execFileSync(docker ?? '', [...plugin, ...args, 'config', '--services'], {
+          cwd: folder,
+          encoding: 'utf8',
+          stdio: ['ignore', 'pipe', 'inherit'],
+        })
+          .trim()
+          .split('\n')
+          .sort()
+      expect(config()).toEqual(['bundled-ocr', 'issuer', 'proxy', 'redis'])
+      expect(config('--env-file', 'deploy/compose/gpu.env')).toContain('vllm')
+    },
+  )
 })
 
 describe.skipIf(!hasOpenssl)('deploy/compose/make-secrets.sh', () => {
