@@ -37,7 +37,7 @@ export function settingsTables(words: SettingsWords): string {
     .map(([section, entries]) =>
       [
         `## ${section === '' ? words.noSection : `\`${section}\``}`,
-        ...groupsIn(section, root.properties?.[section]),
+        ...groupsIn(section, root.properties?.[section], words),
         table(
           words.settingHeads,
           entries.map(({ setting, node }) => rowOf(setting, node, words)),
@@ -52,11 +52,11 @@ export function settingsTables(words: SettingsWords): string {
 const sectionOf = (path: string): string => (path.includes('.') ? (path.split('.')[0] ?? '') : '')
 
 /** What is said of settings that belong together. */
-function groupsIn(path: string, node: Node | undefined): string[] {
+function groupsIn(path: string, node: Node | undefined, words: SettingsWords): string[] {
   return Object.entries(node?.properties ?? {}).flatMap(([key, child]) =>
     child.properties === undefined || child.description === undefined
       ? []
-      : [`\`${path}.${key}\`: ${child.description}.`],
+      : [words.group(`\`${path}.${key}\``, meaningOf(`${path}.${key}`, child, words))],
   )
 }
 
@@ -66,7 +66,7 @@ function rowOf({ path, envName, isSecret }: Setting, node: Node, words: Settings
     words.elsewhere[path] ?? describeDefault(node.default, words),
     describeValues(path, node, words),
     isReloadable(path) ? words.yes : '',
-    meaningOf(path, node),
+    meaningOf(path, node, words),
   ]
 }
 
@@ -78,7 +78,7 @@ function membersOf(path: string, node: Node, words: SettingsWords): string[] {
   const rows = Object.entries(entry.properties).map(([name, member]) => [
     `\`${name}\`${entry.required.includes(name) ? '' : words.optional}`,
     describeValues(name, member, words),
-    meaningOf(`${path}.${name}`, member),
+    meaningOf(`${path}.${name}`, member, words),
   ])
   return [words.entryOf(`\`${path}\``), table(words.memberHeads, rows)]
 }
@@ -124,9 +124,11 @@ function formOf({ form = 'text' }: Node, words: SettingsWords): string {
   return words.forms[form] ?? form
 }
 
-function meaningOf(path: string, { description }: Node): string {
+function meaningOf(path: string, { description }: Node, words: SettingsWords): string {
   if (description === undefined) throw new Error(`${path} has no description in src/config`)
-  return description.replaceAll('|', '\\|')
+  const meaning = words.meaning(description)
+  if (meaning === undefined) throw new Error(`${path} needs a translation of «${description}»`)
+  return meaning.replaceAll('|', '\\|')
 }
 
 function nodeAt(root: Node, path: string): Node {

@@ -1,4 +1,6 @@
-/** What the tables of the settings say around what the schema says, which is English in each language. */
+import { MEANINGS_ZH } from './settings-meanings-zh.ts'
+
+/** What the tables of the settings say, in one language. */
 export type SettingsWords = {
   /** Above the settings that stand in no section. */
   noSection: string
@@ -21,6 +23,10 @@ export type SettingsWords = {
   units: readonly (readonly [ending: string, unit: string])[]
   /** Of the schema's forms of text, those that are said otherwise. */
   forms: Readonly<Record<string, string>>
+  /** What the schema says of a setting, in English; undefined where nobody has said it in this language. */
+  meaning: (english: string) => string | undefined
+  /** What is said of settings that belong together. */
+  group: (path: string, meaning: string) => string
 }
 
 export const ENGLISH: SettingsWords = {
@@ -44,6 +50,8 @@ export const ENGLISH: SettingsWords = {
     ['Days', 'days'],
   ],
   forms: {},
+  meaning: (english) => english,
+  group: (path, meaning) => `${path}: ${meaning}.`,
 }
 
 export const CHINESE: SettingsWords = {
@@ -73,4 +81,6 @@ export const CHINESE: SettingsWords = {
     'URL without a path': '不带路径的 URL',
     'CIDR block': 'CIDR 网段',
   },
+  meaning: (english) => MEANINGS_ZH[english],
+  group: (path, meaning) => `${path}：${meaning}。`,
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { readGeneratedPages } from '../../docs/generate.ts'
+import { MEANINGS_ZH } from '../../docs/settings-meanings-zh.ts'
 
 describe.each(readGeneratedPages())('docs/$name', ({ written, renewed }) => {
   test('has what `npm run docs` makes', () => {
@@ -25,5 +26,12 @@ test('what is made comes from the catalogue of errors and from the schema of the
       expect.stringMatching(/^`limits.defaults`: of each subject/),
       expect.stringMatching(/^\| `proxy.routes`.* \| \[this table\]\(/),
     ]),
+  )
+})
+
+test('every meaning that is translated is one that the schema has', () => {
+  const english = readGeneratedPages().find(({ name }) => name === 'configuration.md')?.renewed
+  expect(Object.keys(MEANINGS_ZH).filter((meaning) => english?.includes(meaning) !== true)).toEqual(
+    [],
   )
 })
