@@ -1,45 +1,7 @@
 import { Command, Option } from 'commander'
-import { auditCommands } from './audit-commands.ts'
-import { backupCommand } from './backup-command.ts'
 import { EXIT, reportError } from './cli-error.ts'
-import { clientCommands } from './client-commands.ts'
-import { configCommands } from './config-commands.ts'
-import { keyCommands } from './key-commands.ts'
-import { loginCommands } from './login-commands.ts'
-import { ocrCommand } from './ocr-command.ts'
+import { addCommands } from './commands.ts'
 import { ownVersion } from './own-version.ts'
-import { devCertCommand } from './dev-cert-command.ts'
-import { completionCommand } from './completion-command.ts'
-import { initCommand } from './init-command.ts'
-import { restoreCommand } from './restore-command.ts'
-import { revokeCommand } from './revoke-command.ts'
-import { statusCommand } from './status-command.ts'
-import { tenantCommands } from './tenant-commands.ts'
-import { usageCommand } from './usage-command.ts'
-import { userCommands } from './user-commands.ts'
-import { serveCommands } from './serve-commands.ts'
-import { tokenCommands } from './token-commands.ts'
-
-const COMMANDS = [
-  serveCommands,
-  initCommand,
-  devCertCommand,
-  statusCommand,
-  configCommands,
-  tenantCommands,
-  clientCommands,
-  userCommands,
-  keyCommands,
-  tokenCommands,
-  revokeCommand,
-  auditCommands,
-  usageCommand,
-  backupCommand,
-  restoreCommand,
-  loginCommands,
-  ocrCommand,
-  completionCommand,
-]
 
 /** Runs the command of this process's arguments and exits with its code when it fails. */
 export async function run(): Promise<void> {
@@ -56,7 +18,7 @@ export async function run(): Promise<void> {
     .exitOverride()
     .showHelpAfterError('hint: --help says what it takes')
 
-  for (const add of COMMANDS) add(program)
+  await addCommands(program, process.argv.slice(2))
   try {
     await program.parseAsync()
   } catch (error) {

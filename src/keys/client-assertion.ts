@@ -1,4 +1,5 @@
-import { importJWK, SignJWT } from 'jose'
+import { SignJWT } from 'jose/jwt/sign'
+import { importJWK } from 'jose/key/import'
 import { randomUUID } from 'node:crypto'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import type { ClientKey } from './client-key-file.ts'

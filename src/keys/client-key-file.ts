@@ -1,4 +1,6 @@
-import { calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jose'
+import { calculateJwkThumbprint } from 'jose/jwk/thumbprint'
+import { exportJWK } from 'jose/key/export'
+import { generateKeyPair } from 'jose/key/generate/keypair'
 import { z } from 'zod'
 import { ConfigError } from '../kernel/errors.ts'
 import { createPrivateFile, readPrivateFile } from '../kernel/private-file.ts'
