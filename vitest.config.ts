@@ -1,23 +1,40 @@
 import { defineConfig } from 'vitest/config'
 
-/** What takes long in memory alone: whole lives over the admin API, and simulations. */
-const LONG = ['test/admin/**/*.test.ts', 'test/proxy/admission-simulation.test.ts']
-
-/** Whole installations, releases and documents. */
-const WHOLE = ['compose', 'documented-commands', 'many-clients', 'rolling-upgrade'].map(
-  (name) => `test/e2e/${name}.test.ts`,
+const SYSTEM = ['e2e', 'interop', 'attacks', 'contract', 'pages', 'supply-chain', 'admin'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
 )
 
+/** Of the tests of single parts, those that open sockets, start programs, wait for real time or take seconds to compute. */
+const PARTS = [
+  'test/cli/{admin-bootstrap,dev-cert,login-file,proxy-limits,sandbox,trusted-ca,usage-table}.test.ts',
+  'test/deploy/**/*.test.ts',
+  'test/issuer/{distinguished-name,revocation-feed,signing-keys}.test.ts',
+  'test/kernel/{http-server,tls}.test.ts',
+  'test/keys/sealing.test.ts',
+  'test/proxy/{admission-simulation,fair-queue}.test.ts',
+  'test/registry/expiring-secrets.test.ts',
+  'test/revocations/{follow-issuer,kept-revocations}.test.ts',
+  'test/tokens/remote-jwks.test.ts',
+]
+
+/** What takes a third of a minute or more: whole installations, releases and documents, and thousands of generated requests. */
+const WHOLE = [
+  'test/attacks/{generated-requests,generated-token-requests,sealed-backups,stolen-key}.test.ts',
+  'test/contract/{backup-redis,backup-sqlite,sign-ins-redis,sqlite-crash}.test.ts',
+  'test/e2e/{admin-cli,backup,cli,compose,documented-commands,login,many-clients,revoke,rolling-upgrade}.test.ts',
+  'test/pages/{look,sign-in}.test.ts',
+]
+
 /**
- * By what a test needs: `unit` runs in seconds and is part of `npm run check`; `system` opens sockets, starts processes or
- * takes long; `ocr` loads the CPU engine, so its files take turns on the cores; each file of `whole` takes a minute or more.
+ * By what a test needs: `unit` runs in seconds and is part of `npm run check`; `parts` is what it leaves out; `system` tries
+ * whole programs; `ocr` loads the CPU engine, so its files take turns on the cores; `whole` is for CI and whoever has time.
  */
 export const projects = [
   {
     test: {
       name: 'unit',
       include: ['test/**/*.test.ts'],
-      exclude: ['test/{e2e,interop,attacks,contract,pages,supply-chain,bundled-ocr}/**', ...LONG],
+      exclude: [...SYSTEM, ...PARTS, 'test/bundled-ocr/**'],
       // Half of its time went into loading the same modules for each file. Nothing of ours keeps state in a module.
       isolate: false,
       // No test is about how long it takes: on a busy machine a property of a thousand runs takes its time.
@@ -26,9 +43,18 @@ export const projects = [
   },
   {
     test: {
+      name: 'parts',
+      include: PARTS,
+      isolate: false,
+      testTimeout: 60_000,
+      hookTimeout: 60_000,
+    },
+  },
+  {
+    test: {
       name: 'system',
       globalSetup: ['test/support/redis-binary.ts', 'test/support/chromium.ts'],
-      include: ['test/{e2e,interop,attacks,contract,pages,supply-chain}/**/*.test.ts', ...LONG],
+      include: SYSTEM,
       exclude: WHOLE,
       testTimeout: 60_000,
       hookTimeout: 60_000,
@@ -46,7 +72,7 @@ export const projects = [
   {
     test: {
       name: 'whole',
-      globalSetup: ['test/support/redis-binary.ts'],
+      globalSetup: ['test/support/redis-binary.ts', 'test/support/chromium.ts'],
       include: WHOLE,
       testTimeout: 120_000,
       hookTimeout: 120_000,
@@ -56,7 +82,7 @@ export const projects = [
 
 // oxlint-disable-next-line node/no-process-env -- whoever runs the tests says how much of them
 const isFull = process.env['FULL'] === '1'
-if (!isFull) process.stderr.write(`!!! ONLY WITH FULL=1: ${WHOLE.join(', ')} !!!\n`)
+if (!isFull) process.stderr.write(`!!! ONLY WITH FULL=1: ${WHOLE.join(' ')} !!!\n`)
 
 export default defineConfig({
   test: {
