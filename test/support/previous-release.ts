@@ -6,15 +6,23 @@ import { readLockfile } from './lockfile.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
+/** v0.1.0, for a clone that has no tags. */
+const KNOWN_RELEASE = '24330703347bb0575e21ad08de978e645efcf5b5'
+
 /** The last release before this commit, or why it cannot be had: a shallow clone, a tarball, a machine without git. */
 export function findPreviousRelease(): { tag: string } | { missing: string } {
-  try {
-    return { tag: git('describe', '--tags', '--abbrev=0', '--match=v*', 'HEAD^').trim() }
-  } catch {
-    return {
-      missing: 'no tag of a release before this commit: is this a whole clone with its tags?',
+  const asked = [
+    ['describe', '--tags', '--abbrev=0', '--match=v*', 'HEAD^'],
+    ['rev-parse', '--verify', '--end-of-options', `${KNOWN_RELEASE}^{commit}`],
+  ]
+  for (const args of asked) {
+    try {
+      return { tag: git(...args).trim() }
+    } catch {
+      // The next may know.
     }
   }
+  return { missing: 'no release before this commit: is this a whole clone?' }
 }
 
 /**
