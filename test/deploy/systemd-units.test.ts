@@ -20,6 +20,11 @@ const read = (name: string) => readFileSync(join(FOLDER, name), 'utf8')
 const valuesOf = (unit: string, setting: string): string[] =>
   [...read(unit).matchAll(new RegExp(`^${setting}=(.*)$`, 'gm'))].map(([, value = '']) => value)
 
+const keysFolderOf = (unit: string): string | undefined =>
+  valuesOf(unit, 'Environment').flatMap(
+    (pair) => /^GATEHOUSE_KEYS__DIR=(.*)/.exec(pair)?.[1] ?? [],
+  )[0]
+
 describe.skipIf(!hasAnalyze)('systemd-analyze', () => {
   test.each([...OURS, MODEL])('verify finds nothing in %s', (name) => {
     // What a unit starts is not installed here.
@@ -80,6 +85,30 @@ describe.each(OURS)('%s', (name) => {
     expect(Number(valuesOf(name, 'TimeoutStopSec')[0])).toBeGreaterThan(drainSeconds ?? Infinity)
   })
 })
+
+test.each(['docs', 'docs/zh-CN'])(
+  'the command line takes the exports of the guide in %s',
+  (docs) => {
+    const guide = readFileSync(join(ROOT, docs, 'guides/deploy-systemd.md'), 'utf8')
+    const exported = [...guide.matchAll(/^export (.*)$/gm)].flatMap(([, pairs = '']) =>
+      pairs.split(' ').map((pair) => pair.split('=')),
+    )
+    const secrets = makeFolder()
+    writeFileSync(join(secrets, 'redis-url'), 'redis://:password@localhost:6379\n')
+    const env = Object.fromEntries(
+      exported.map(([name = '', path = '']) => [
+        name,
+        path
+          .replace('/etc/gatehouse/secrets', secrets)
+          .replace('/etc/gatehouse/gatehouse.yaml', join(FOLDER, 'gatehouse.yaml')),
+      ]),
+    )
+    expect(loadConfig({ env })).toMatchObject({ config: {}, warnings: [] })
+    expect(env['GATEHOUSE_ADMIN_KEY_FILE']).toMatch(
+      new RegExp(`^${keysFolderOf('gatehouse-issuer.service')}/`),
+    )
+  },
+)
 
 test('the issuer and the proxy have the same sandbox', () => {
   const sandboxes = OURS.map((name) => read(name).split('# The sandbox.')[1])
