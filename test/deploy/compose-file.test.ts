@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { cp, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { X509Certificate } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
@@ -20,6 +20,9 @@ const version = z
   .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))).version
 
 const makeFolder = useTempFolders()
+/** Root writes over what is for reading alone: whoever reads the guide may be somebody else. */
+const isRoot = process.getuid?.() === 0
+const READER = 65534
 /** Docker Compose is a plugin of the docker command, or stands alone. */
 const [docker, ...plugin] =
   [['docker', 'compose'] as const, ['docker-compose'] as const].find(
@@ -236,6 +239,33 @@ describe.skipIf(!hasOpenssl)('deploy/compose/make-secrets.sh', () => {
     const other = await make(makeFolder())
     const elsewhere = names.map((name) => readFileSync(other(name), 'utf8'))
     expect(elsewhere.filter((text) => before.includes(text))).toEqual([])
+  })
+
+  test('lets a certificate take the place of its own by the commands of the guide', async () => {
+    const folder = makeFolder()
+    const script = join(folder, 'deploy/compose/make-secrets.sh')
+    await cp(join(ROOT, 'deploy/compose/make-secrets.sh'), script)
+    const guide = readFileSync(join(ROOT, 'docs/guides/deploy-compose.md'), 'utf8')
+    const commands = /^```sh.*\n(cp [^]*?)^docker compose restart/m.exec(guide)?.[1] ?? 'false'
+    const given = { tls_cert: 'fullchain.pem', tls_key: 'privkey.pem', tls_ca: 'chain.pem' }
+    for (const name of Object.values(given)) {
+      writeFileSync(join(folder, name), `${name}\n`, { mode: 0o600 })
+    }
+    const asReader = isRoot ? { uid: READER, gid: READER } : {}
+    if (isRoot) {
+      execFileSync('chown', ['--recursive', `${READER}:${READER}`, folder])
+      chmodSync(dirname(folder), 0o711)
+    }
+    const run = (text: string) =>
+      execFileSync('sh', ['-ec', text], { cwd: folder, stdio: 'pipe', ...asReader })
+
+    run('deploy/compose/make-secrets.sh')
+    run(commands)
+    for (const [name, source] of Object.entries(given)) {
+      const path = join(folder, 'deploy/compose/secrets', name)
+      expect(readFileSync(path, 'utf8')).toBe(`${source}\n`)
+      expect([name, statSync(path).mode & 0o777]).toEqual([name, 0o444])
+    }
   })
 })
 
