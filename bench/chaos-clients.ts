@@ -14,6 +14,9 @@ const pageSchema = z.object({
   items: z.array(z.looseObject({ client_id: z.string() })),
   next_cursor: z.string().optional(),
 })
+const ringSchema = z.object({
+  items: z.array(z.looseObject({ kid: z.string(), state: z.string() })),
+})
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
 const PAGE_SIZE = 500
 
@@ -41,6 +44,11 @@ export function tokenRequest(client: Client, fields: Readonly<Record<string, str
   }
 }
 
+export const activeKidsOf = (text: string): string[] =>
+  ringSchema
+    .parse(JSON.parse(text))
+    .items.flatMap(({ kid, state }) => (state === 'active' ? [kid] : []))
+
 export const readTokens = (text: string) => tokenSchema.parse(JSON.parse(text))
 
 /** The admin API for the length of one token. */
@@ -49,6 +57,7 @@ export type Admin = {
   makeClient: (body: object) => Promise<Client>
   rotate: () => Promise<Outcome>
   clientIds: () => Promise<Set<string>>
+  kids: () => Promise<Set<string>>
 }
 
 export async function signInAsAdmin({ issuers, admins }: Front, keyFile: string): Promise<Admin> {
@@ -89,6 +98,10 @@ export async function signInAsAdmin({ issuers, admins }: Front, keyFile: string)
       return { id, secret }
     },
     rotate: () => ask({ method: 'POST', path: '/admin/v1/keys/rotate?when=ready' }),
+    async kids() {
+      const { text } = await ask({ method: 'GET', path: '/admin/v1/keys' })
+      return new Set(ringSchema.parse(JSON.parse(text)).items.map(({ kid }) => kid))
+    },
     async clientIds() {
       const ids = new Set<string>()
       let cursor: string | undefined = ''

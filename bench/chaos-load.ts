@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Pool } from 'undici'
 import { sendTo } from './balancer.ts'
 import {
+  activeKidsOf,
   outcomeOf,
   readTokens,
   tokenRequest,
@@ -32,8 +33,10 @@ export type Spread = {
 export type Load = {
   events: Event[]
   spreads: Spread[]
-  /** Clients whose making was acknowledged. */
+  /** What was acknowledged: clients that were made, keys that sign since a rotation, tokens that were revoked. */
   made: string[]
+  signing: string[]
+  revoked: string[]
   /** Refresh tokens that were given, and are not known any more. */
   endedRefreshes: string[]
   stop: () => Promise<void>
@@ -80,6 +83,8 @@ export function startLoad(options: LoadOptions): Load {
     events: [],
     spreads: [],
     made: [],
+    signing: [],
+    revoked: [],
     endedRefreshes: [],
   }
   const abort = new AbortController()
@@ -136,6 +141,11 @@ export function startLoad(options: LoadOptions): Load {
     if (outcome.isGood) load.made.push(id)
   }
 
+  const rotate = async () => {
+    const outcome = await note('rotate', 'admin', admin.rotate())
+    if (outcome.isGood) load.signing.push(...activeKidsOf(outcome.text))
+  }
+
   /** A token for a token, for as long as they are given. */
   const refresh = async (client: Client) => {
     let token: string | undefined
@@ -165,6 +175,7 @@ export function startLoad(options: LoadOptions): Load {
       await delay(RETRY_MS)
     }
     const acknowledgedAtMs = performance.now()
+    load.revoked.push(token)
     const acknowledgedAfterMs = acknowledgedAtMs - sentAtMs
     await Promise.all(
       proxies.map(async (proxy) => {
@@ -183,7 +194,7 @@ export function startLoad(options: LoadOptions): Load {
       const [client] = clients
       if (client !== undefined) await revoke(client)
     }),
-    steadily(ROTATE_EVERY_MS, () => note('rotate', 'admin', admin.rotate())),
+    steadily(ROTATE_EVERY_MS, rotate),
   ]
   return {
     ...load,
@@ -210,4 +221,21 @@ async function probe(
     await delay(PROBE_EVERY_MS)
   }
   return { acceptedForMs, isRefused: false }
+}
+
+/** Of these tokens, those that a proxy lets in. */
+export async function acceptedOf(
+  tokens: readonly string[],
+  proxies: readonly { name: string; pool: Pool }[],
+): Promise<string[]> {
+  const accepted: string[] = []
+  for (const token of tokens) {
+    const headers = { authorization: `Bearer ${token}` }
+    const asked = { method: 'GET', path: '/_gatehouse/usage', headers } as const
+    for (const proxy of proxies) {
+      const { what } = await outcomeOf(sendTo(proxy, asked, PROBE_WITHIN_MS))
+      if (!what.startsWith('401')) accepted.push(`a revoked token at ${proxy.name}: ${what}`)
+    }
+  }
+  return accepted
 }

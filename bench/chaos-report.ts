@@ -5,14 +5,15 @@ import { z } from 'zod'
 import { readAuditFolder } from '../src/audit/read-files.ts'
 import type { Event, Kind, Load } from './chaos-load.ts'
 import type { Machine } from './chaos-network.ts'
+import { MAX_STALENESS_SECONDS } from './chaos-world.ts'
 
 /** What was seen while one fault lasted, and after it. */
 export type Observed = {
   fault: string
   fromMs: number
   untilMs: number
-  load: Pick<Load, 'events' | 'spreads' | 'endedRefreshes' | 'made'>
-  /** Clients that were made and are not there. */
+  load: Pick<Load, 'events' | 'spreads' | 'endedRefreshes'>
+  /** What was acknowledged, and does not hold. */
   lost: readonly string[]
 }
 
@@ -25,6 +26,10 @@ export const HEADINGS = [
   'tokens that failed',
   'from, to (s)',
   'refreshes that failed',
+  'from, to (s)',
+  'changes that failed',
+  'from, to (s)',
+  'a revocation took (s)',
   'revoked, accepted for (s)',
   'lost',
   'not on record',
@@ -34,17 +39,23 @@ export const HEADINGS = [
 export function rowOf(observed: Observed, recorded: ReadonlyMap<string, number>): string[] {
   const { fault, load, lost } = observed
   const since = load.events.filter(({ endedAtMs }) => endedAtMs >= observed.fromMs)
-  const of = (kind: Kind) => since.filter((event) => event.kind === kind)
+  const of = (...kinds: Kind[]) => since.filter((event) => kinds.includes(event.kind))
   const calls = of('call')
+  const changes = of('create', 'rotate')
+  const longestOf = (times: readonly number[]) => (Math.max(0, ...times) / 1000).toFixed(1)
   return [
     fault,
     share(calls),
     span(calls, observed),
-    longestGap(calls).toFixed(1),
+    longestGap(load.events.filter(({ kind }) => kind === 'call')).toFixed(1),
     share(of('token')),
     span(of('token'), observed),
     share(of('refresh')),
-    (Math.max(0, ...load.spreads.map(({ acceptedForMs }) => acceptedForMs)) / 1000).toFixed(1),
+    span(of('refresh'), observed),
+    share(changes),
+    span(changes, observed),
+    longestOf(load.spreads.map(({ acknowledgedAfterMs }) => acknowledgedAfterMs)),
+    longestOf(load.spreads.map(({ acceptedForMs }) => acceptedForMs)),
     String(lost.length + load.endedRefreshes.length),
     String(calls.filter((call) => !isRecorded(call, recorded)).length),
   ]
@@ -65,17 +76,37 @@ function span(events: readonly Event[], { fromMs }: Observed): string {
   return `${seconds(first)}, ${seconds(last)}`
 }
 
-/** Between two good answers to one client. */
+/** Between two good answers to one client, or between the last one and the end. */
 function longestGap(calls: readonly Event[]): number {
   let longestMs = 0
   for (const own of Object.values(Object.groupBy(calls, ({ client }) => client))) {
-    const good = (own ?? []).filter(({ isGood }) => isGood).map(({ endedAtMs }) => endedAtMs)
+    const events = own ?? []
+    const good = events.filter(({ isGood }) => isGood).map(({ endedAtMs }) => endedAtMs)
     good.sort((a, b) => a - b)
+    good.push(Math.max(...events.map(({ sentAtMs }) => sentAtMs)))
     for (const [i, endedAtMs] of good.entries()) {
       longestMs = Math.max(longestMs, endedAtMs - (good[i - 1] ?? endedAtMs))
     }
   }
   return longestMs / 1000
+}
+
+/** What must not be, whatever fails. */
+export function problemsOf(observed: Observed, recorded: ReadonlyMap<string, number>): string[] {
+  const { fault, fromMs, load, lost } = observed
+  const unrecorded = load.events.filter(
+    (event) => event.kind === 'call' && event.endedAtMs >= fromMs && !isRecorded(event, recorded),
+  )
+  const boundMs = MAX_STALENESS_SECONDS * 1000
+  return [
+    ...lost,
+    ...load.endedRefreshes.map((which) => `the refresh token of ${which}`),
+    ...unrecorded.map(({ id }) => `${id} is not once on record`),
+    ...load.spreads.flatMap(({ proxy, acceptedForMs, isRefused }) => [
+      ...(acceptedForMs > boundMs ? [`${proxy} let in a revoked token for too long`] : []),
+      ...(isRefused ? [] : [`${proxy} never heard of a revocation`]),
+    ]),
+  ].map((problem) => `${fault}: ${problem}`)
 }
 
 /** Who was answered is on record once; who was not may be. */
@@ -87,12 +118,8 @@ function isRecorded({ id, member }: Event, recorded: ReadonlyMap<string, number>
 /** Why requests failed, by kind and by what came instead. */
 export function reasonsOf({ load }: Observed): string[] {
   const failed = load.events.filter(({ isGood }) => !isGood)
-  const unaware = load.spreads.filter(({ isRefused }) => !isRefused)
   const groups = Object.groupBy(failed, ({ kind, what, member }) => `${kind}: ${what} ${member}`)
-  return [
-    ...Object.entries(groups).map(([name, all]) => `${name} (${all?.length})`),
-    ...unaware.map(({ proxy }) => `${proxy} never heard of a revocation`),
-  ]
+  return Object.entries(groups).map(([name, all]) => `${name} (${all?.length})`)
 }
 
 const recordSchema = z.looseObject({ event: z.literal('proxy.call'), request_id: z.string() })

@@ -5,14 +5,15 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createBalancer, openPool, type Member } from './balancer.ts'
-import { signInAsAdmin, type Client, type Front } from './chaos-clients.ts'
+import { signInAsAdmin, type Admin, type Client, type Front } from './chaos-clients.ts'
 import { faultsOf, type Fault } from './chaos-faults.ts'
-import { startLoad } from './chaos-load.ts'
+import { acceptedOf, startLoad, type Load } from './chaos-load.ts'
 import type { Machine } from './chaos-network.ts'
 import {
   countRecords,
   findBrokenTrails,
   HEADINGS,
+  problemsOf,
   reasonsOf,
   rowOf,
   type Observed,
@@ -72,6 +73,7 @@ async function runAll(dir: string): Promise<void> {
   }
   const clients = await makeClients(front)
   const observed: Observed[] = []
+  const problems: string[] = []
   for (const [number, fault] of faultsOf(world).entries()) {
     if (!new RegExp(flags.only).test(fault.name)) continue
     try {
@@ -79,19 +81,22 @@ async function runAll(dir: string): Promise<void> {
       observed.push(seen)
       print(`| ${rowOf(seen, await countRecords(dir, world.proxies)).join(' | ')} |`)
       for (const reason of reasonsOf(seen)) print(`    ${reason}`)
-      for (const each of [...seen.lost, ...seen.load.endedRefreshes]) print(`    LOST ${each}`)
     } catch (error) {
-      print(`PROBLEM ${fault.name}: ${String(error)}`)
+      problems.push(`${fault.name}: ${String(error)}`)
     }
   }
   await world.stop()
   const recorded = await countRecords(dir, world.proxies)
   print(`\n| ${HEADINGS.join(' | ')} |\n|${'---|'.repeat(HEADINGS.length)}`)
   for (const seen of observed) print(`| ${rowOf(seen, recorded).join(' | ')} |`)
-  const broken = await findBrokenTrails(dir, [...world.issuers, ...world.proxies])
-  for (const each of broken) print(`PROBLEM ${each}`)
-  if (broken.length === 0) print('\nthe trails verify')
-  process.exit(broken.length === 0 && observed.every(({ lost }) => lost.length === 0) ? 0 : 1)
+  problems.push(
+    ...observed.flatMap((seen) => problemsOf(seen, recorded)),
+    ...(await findBrokenTrails(dir, [...world.issuers, ...world.proxies])),
+    ...(observed.length === 0 ? [`no fault is called ${flags.only}`] : []),
+  )
+  for (const problem of problems) print(`PROBLEM ${problem}`)
+  if (problems.length === 0) print('\nnothing was lost, and the trails verify')
+  process.exit(problems.length === 0 ? 0 : 1)
 }
 
 type Scene = { run: string; front: Front; clients: Client[]; refreshing: Client[] }
@@ -112,15 +117,28 @@ async function observe(world: World, fault: Fault, scene: Scene): Promise<Observ
   await delay(AFTER_MS)
   await load.stop()
   await world.settled()
-  const there = await admin.clientIds()
+  const lost = await findLost(load, admin, proxies)
   await Promise.all(proxies.map(({ pool }) => pool.destroy()))
   return {
     fault: fault.name,
     fromMs,
     untilMs,
     load,
-    lost: load.made.filter((id) => !there.has(id)),
+    lost,
   }
+}
+
+async function findLost(
+  { made, signing, revoked }: Load,
+  admin: Admin,
+  proxies: Parameters<typeof acceptedOf>[1],
+): Promise<string[]> {
+  const [ids, kids] = [await admin.clientIds(), await admin.kids()]
+  return [
+    ...made.filter((id) => !ids.has(id)).map((id) => `the client ${id}`),
+    ...signing.filter((kid) => !kids.has(kid)).map((kid) => `the key ${kid}`),
+    ...(await acceptedOf(revoked, proxies)),
+  ]
 }
 
 async function makeClients(front: Front) {
