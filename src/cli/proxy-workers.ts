@@ -169,7 +169,7 @@ export async function startProxyWorkers(
 
   const own = createMetricsRegistry()
   own.setDefaultLabels({ worker: 'first' })
-  showWorkers(own, () => places.size)
+  showWorkers(own, () => places.size, config.proxy.workers)
   const draining = createDraining()
   const ops = await startOpsServer({
     name: 'proxy.opsListen',

@@ -42,7 +42,7 @@ export async function startProxy(
   inProcess?: InProcessIssuer,
 ): Promise<Running> {
   const proxy = await openProxy(config, { log, clock }, { inProcess })
-  showWorkers(proxy.registry, () => 1)
+  showWorkers(proxy.registry, () => 1, 1)
   const draining = createDraining()
   const ops = await startOpsServer({
     name: 'proxy.opsListen',

@@ -99,6 +99,7 @@ describe.skipIf(!hasRedisServer)('a proxy of two workers', () => {
       return (await servedBy()).join() === '1,2'
     })
     expect(await ops('/metrics')).toContain('gatehouse_proxy_workers{worker="first"} 2')
+    expect(await ops('/metrics')).toContain('gatehouse_proxy_workers_wanted{worker="first"} 2')
     await waitUntil('all checks', async () => (await ops('/readyz')).startsWith('{"status":"ok"'))
     const { checks } = JSON.parse(await ops('/readyz')) as { checks: object }
     expect(Object.keys(checks)).toEqual([
