@@ -25,18 +25,14 @@ const minimal = {
   admin: { existingSecret: 'gatehouse-admin' },
   issuer: { url: 'https://auth.example.com' },
   proxy: { url: 'https://ocr.example.com', upstreams: ['http://hunyuanocr.models.svc:8000'] },
+  networkPolicy: { modelServer: { podLabels: { app: 'hunyuanocr' } } },
 }
 const behindTerminator = {
   ...minimal,
   tls: { existingSecret: '' },
   trustedProxies: ['10.0.0.0/8'],
 }
-const RULES = `groups:
-  - name: gatehouse
-    rules:
-      - alert: GatehouseAuditFails
-        expr: gatehouse_audit_failing == 1
-`
+const RULES = readFileSync(join(ROOT, 'deploy/prometheus/alerts.yml'), 'utf8')
 const everything = {
   ...minimal,
   image: { repository: 'registry.example.com/gatehouse', tag: '0.1.0', pullPolicy: 'Always' },
@@ -53,6 +49,7 @@ const everything = {
     upstreamApiKey: { existingSecret: 'vllm', key: 'key' },
     jwksUrl: 'https://gatehouse-issuer.ocr.svc/jwks',
     drainSeconds: 60,
+    autoscaling: { enabled: true },
     nodeSelector: { 'kubernetes.io/os': 'linux' },
     tolerations: [{ key: 'ocr', operator: 'Exists' }],
     affinity: {
@@ -104,11 +101,24 @@ const podSpec = z.object({
 })
 const manifest = z.object({
   kind: z.string(),
-  metadata: z.object({ name: z.string(), namespace: z.string().optional() }),
+  metadata: z.object({
+    name: z.string(),
+    namespace: z.string().optional(),
+    labels: z.record(z.string(), z.string()).default({}),
+  }),
   data: z.record(z.string(), z.string()).optional(),
   spec: z.unknown().optional(),
 })
 type Manifest = z.infer<typeof manifest>
+const relabeling = z.strictObject({
+  sourceLabels: z.tuple([z.string()]),
+  targetLabel: z.string(),
+  replacement: z.string(),
+})
+const monitorSpec = z.object({
+  selector: z.object({ matchLabels: z.record(z.string(), z.string()) }),
+  endpoints: z.tuple([z.object({ relabelings: z.tuple([relabeling]) })]),
+})
 
 const makeFolder = useTempFolders()
 
@@ -121,11 +131,11 @@ function helm(args: readonly string[], values: object): { status: number | null;
   return { status, output: status === 0 ? stdout : stderr }
 }
 
-const renderText = (values: object): string =>
-  helm(['template', 'gatehouse', CHART, '--namespace', 'ocr'], values).output
+const renderText = (values: object, release = 'gatehouse'): string =>
+  helm(['template', release, CHART, '--namespace', 'ocr'], values).output
 
-const render = (values: object): Manifest[] =>
-  parseAllDocuments(renderText(values))
+const render = (values: object, release?: string): Manifest[] =>
+  parseAllDocuments(renderText(values, release))
     .map((document) => document.toJS() as unknown)
     .filter((document) => document !== null)
     .map((document) => manifest.parse(document))
@@ -267,9 +277,8 @@ describe.skipIf(!hasHelm).each(Object.entries(SETS))('the Helm chart, %s', (_nam
 
   test('keeps some of each role while nodes are drained, and lets nothing out of the ops listeners', () => {
     const manifests = render(values)
-    const names = (kind: string) => pick(manifests, kind).map(({ metadata }) => metadata.name)
-    expect(names('PodDisruptionBudget')).toEqual(['gatehouse-issuer', 'gatehouse-proxy'])
-    expect(names('HorizontalPodAutoscaler')).toContain('gatehouse-proxy')
+    const names = pick(manifests, 'PodDisruptionBudget').map(({ metadata }) => metadata.name)
+    expect(names).toEqual(['gatehouse-issuer', 'gatehouse-proxy'])
     for (const { metadata, spec } of pick(manifests, 'Service')) {
       const isForOperators = metadata.name.endsWith('-ops')
       expect(spec).toMatchObject(
@@ -301,6 +310,13 @@ describe.skipIf(!hasHelm)('the network policies of the Helm chart', () => {
     expect(policy?.spec).toHaveProperty('ingress.0.from.length', 1)
   })
 
+  test.each([
+    ['the model server is open by intention', { modelServer: { openToEveryone: true } }, 2],
+    ['policies are off altogether', { enabled: false }, 0],
+  ])('are without that one where %s', (_name, networkPolicy, count) => {
+    expect(pick(render({ ...minimal, networkPolicy }), 'NetworkPolicy')).toHaveLength(count)
+  })
+
   test('let only whom is named reach the ops listeners', () => {
     const rules = (values: object) =>
       pick(render(values), 'NetworkPolicy')
@@ -318,6 +334,70 @@ describe.skipIf(!hasHelm)('the network policies of the Helm chart', () => {
   })
 })
 
+describe.skipIf(!hasHelm)('the number of proxies', () => {
+  const scalersAndReplicas = (values: object) => {
+    const manifests = render(values)
+    return {
+      scalers: pick(manifests, 'HorizontalPodAutoscaler').map(({ metadata }) => metadata.name),
+      replicas: pick(manifests, 'Deployment').map(
+        ({ spec }) => z.object({ replicas: z.number().optional() }).parse(spec).replicas,
+      ),
+    }
+  }
+
+  test('is fixed unless it is asked otherwise: each proxy more sends the model servers more', () => {
+    expect(scalersAndReplicas(minimal)).toEqual({ scalers: [], replicas: [2, 2] })
+  })
+
+  test('is left to the autoscaler where that is asked for', () => {
+    expect(scalersAndReplicas(everything)).toEqual({
+      scalers: ['gatehouse-issuer', 'gatehouse-proxy'],
+      replicas: [undefined, undefined],
+    })
+  })
+})
+
+describe.skipIf(!hasHelm)('what the Prometheus operator is told', () => {
+  const jobsIn = (text: string) =>
+    new Set([...text.matchAll(/job=\\?"([^"\\]+)/g)].map(([, job]) => job))
+
+  /** As the operator does: of each Service that is chosen, a label that Prometheus then makes the job of. */
+  function jobsOf(manifests: readonly Manifest[]): string[] {
+    const monitor = monitorSpec.parse(pick(manifests, 'ServiceMonitor')[0]?.spec)
+    const chosen = pick(manifests, 'Service').filter(({ metadata }) =>
+      Object.entries(monitor.selector.matchLabels).every(
+        ([name, value]) => metadata.labels[name] === value,
+      ),
+    )
+    const [{ sourceLabels, targetLabel, replacement }] = monitor.endpoints[0].relabelings
+    expect(targetLabel).toBe('job')
+    return chosen.map(({ metadata }) => {
+      const labels = Object.entries(metadata.labels).map(([name, value]) => [
+        `__meta_kubernetes_service_label_${name.replaceAll(/[^a-zA-Z0-9_]/g, '_')}`,
+        value,
+      ])
+      const source: unknown = Object.fromEntries(labels)[sourceLabels[0]]
+      return replacement.replace('$1', String(source))
+    })
+  }
+
+  test.each(['gatehouse', 'ocr-of-team-a'])(
+    'gives the release %s the jobs that the alerts and the dashboard ask for',
+    (release) => {
+      const jobs = jobsOf(render(everything, release))
+      expect(jobs).toEqual(['gatehouse-issuer', 'gatehouse-proxy'])
+      expect(jobsIn(RULES)).toEqual(new Set(jobs))
+      const dashboard = readFileSync(join(ROOT, 'deploy/grafana/gatehouse.json'), 'utf8')
+      expect(jobsIn(dashboard)).toEqual(new Set(jobs))
+    },
+  )
+
+  test('has the rules of the file', () => {
+    const [rule] = pick(render(everything), 'PrometheusRule')
+    expect(rule?.spec).toEqual(parse(RULES))
+  })
+})
+
 describe.skipIf(!hasHelm)('values that cannot work', () => {
   test.each([
     ['no certificate and no terminator', { ...minimal, tls: {} }, 'Set tls.existingSecret'],
@@ -330,15 +410,29 @@ describe.skipIf(!hasHelm)('values that cannot work', () => {
       { ...minimal, proxy: { ...minimal.proxy, autoscaling: { minReplicas: 11 } } },
       'minReplicas is above maxReplicas',
     ],
+    [
+      'a ServiceMonitor, and a policy that keeps Prometheus away',
+      { ...minimal, serviceMonitor: { enabled: true } },
+      'set networkPolicy.monitoringFrom',
+    ],
+    ['no labels of the model server', { ...minimal, networkPolicy: {} }, 'modelServer.podLabels'],
+    [
+      'a model server that is protected and open',
+      {
+        ...minimal,
+        networkPolicy: { modelServer: { podLabels: { app: 'a' }, openToEveryone: true } },
+      },
+      'exclude each other',
+    ],
+    [
+      'as many requests as the autoscaler likes',
+      { ...minimal, proxy: { ...minimal.proxy, autoscaling: { enabled: true } } },
+      'set config.proxy.maxInFlightPerUpstream',
+    ],
   ])('%s: the chart says so', (_name, values, words) => {
     const { status, output } = helm(['template', 'gatehouse', CHART], values)
     expect(status).not.toBe(0)
     expect(output).toContain(words)
-  })
-
-  test('the rules of Prometheus are those of the file', () => {
-    const [rule] = pick(render(everything), 'PrometheusRule')
-    expect(rule?.spec).toEqual(parse(RULES))
   })
 })
 

@@ -59,4 +59,18 @@ app.kubernetes.io/component: {{ .role }}
 {{- fail (printf "%s.autoscaling: minReplicas is above maxReplicas" $role) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.proxy.autoscaling.enabled (not (dig "proxy" "maxInFlightPerUpstream" 0 .Values.config)) -}}
+{{- fail "proxy.autoscaling: set config.proxy.maxInFlightPerUpstream, to what a model server takes at once divided by proxy.autoscaling.maxReplicas: each proxy counts for itself." -}}
+{{- end -}}
+{{- with .Values.networkPolicy -}}
+{{- if and .enabled $.Values.serviceMonitor.enabled (not .monitoringFrom) -}}
+{{- fail "serviceMonitor: set networkPolicy.monitoringFrom to where Prometheus is: the network policy keeps it away otherwise." -}}
+{{- end -}}
+{{- if and .enabled (not .modelServer.podLabels) (not .modelServer.openToEveryone) -}}
+{{- fail "Set networkPolicy.modelServer.podLabels to the labels of the model server's pods, so that only the proxy reaches them, or networkPolicy.modelServer.openToEveryone to true." -}}
+{{- end -}}
+{{- if and .modelServer.podLabels .modelServer.openToEveryone -}}
+{{- fail "networkPolicy.modelServer: podLabels and openToEveryone exclude each other." -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
