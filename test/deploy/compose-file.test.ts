@@ -87,6 +87,14 @@ describe('docker-compose.yml', () => {
     expect(named.filter((name) => !name.endsWith('_FILE'))).toEqual([])
   })
 
+  test('trusts its authority by the setting that is read anew when the file changes', () => {
+    for (const name of ['issuer', 'proxy']) {
+      const { environment = {} } = compose.services[name] ?? {}
+      expect(environment).toHaveProperty('GATEHOUSE_TRUSTED_CA', '/run/secrets/tls_ca')
+      expect(environment).not.toHaveProperty('NODE_EXTRA_CA_CERTS')
+    }
+  })
+
   test('keeps what is acknowledged: Redis appends to a file on a volume, and evicts nothing', () => {
     const { command = [], volumes } = compose.services['redis'] ?? {}
     expect(command.join(' ')).toMatch(/--dir \/data --appendonly yes --maxmemory-policy noeviction/)

@@ -259,6 +259,23 @@ describe.skipIf(!hasHelm).each(Object.entries(SETS))('the Helm chart, %s', (_nam
     }
   })
 
+  test('trusts authorities by the setting that is read anew when they change', () => {
+    const manifests = render(values)
+    const [config] = pick(manifests, 'ConfigMap')
+    const { trustedCa } = z
+      .looseObject({ trustedCa: z.string().optional() })
+      .parse(parse(config?.data?.['gatehouse.yaml'] ?? ''))
+    expect(trustedCa).toBe('ca' in values ? '/run/secrets/gatehouse/ca/ca.crt' : undefined)
+    for (const { spec } of pods(manifests)) {
+      const [main] = spec.containers
+      expect(main?.env.map(({ name }) => name)).not.toContain('NODE_EXTRA_CA_CERTS')
+      const mounts = main?.volumeMounts.filter(({ name }) => name === 'ca')
+      expect(mounts?.map(({ mountPath }) => `${mountPath}/ca.crt`)).toEqual(
+        trustedCa === undefined ? [] : [trustedCa],
+      )
+    }
+  })
+
   test('gives only the issuer what seals the keys', () => {
     const holders = pods(render(values)).filter(({ spec }) =>
       JSON.stringify(spec.volumes).includes('gatehouse-keys'),

@@ -46,6 +46,7 @@ app.kubernetes.io/component: {{ .role }}
 {{- $_ := set $proxy "tls" $pair -}}
 {{- end -}}
 {{- with .Values.trustedProxies -}}{{- $_ := set $config "trustedProxies" . -}}{{- end -}}
+{{- if .Values.ca.existingSecret -}}{{- $_ := set $config "trustedCa" "/run/secrets/gatehouse/ca/ca.crt" -}}{{- end -}}
 {{- mergeOverwrite $config (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
