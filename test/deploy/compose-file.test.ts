@@ -11,13 +11,12 @@ import { hasOpenssl } from '../support/certificates.ts'
 import { readComposeFile } from '../support/compose-file.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 import { hasTool } from '../support/tool.ts'
+import { readVersion } from '../support/version.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const compose = readComposeFile()
 const services = Object.entries(compose.services)
-const version = z
-  .object({ version: z.string() })
-  .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))).version
+const version = readVersion()
 
 const makeFolder = useTempFolders()
 /** Root writes over what is for reading alone: whoever reads the guide may be somebody else. */

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments, stringify } from 'yaml'
 import { z } from 'zod'
 import { loadConfig } from '../../src/config/load.ts'
+import { readVersion } from '../support/version.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 import { hasTool } from '../support/tool.ts'
 
@@ -151,9 +152,8 @@ const pods = (manifests: readonly Manifest[]) =>
 
 describe('the Helm chart', () => {
   test('has the version of the package', () => {
-    const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
-    const { version } = z.object({ version: z.string() }).parse(JSON.parse(read('package.json')))
-    const chart: unknown = parse(read('deploy/helm/gatehouse/Chart.yaml'))
+    const chart: unknown = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8'))
+    const version = readVersion()
     expect(chart).toMatchObject({ appVersion: version, version })
   })
 
@@ -456,7 +456,7 @@ describe.skipIf(!hasHelm)('values that cannot work', () => {
 test.skipIf(!hasHelm)('the chart packs', () => {
   const folder = makeFolder()
   execFileSync('helm', ['package', CHART, '--destination', folder], { stdio: 'ignore' })
-  expect(readFileSync(join(folder, 'gatehouse-0.1.0.tgz')).length).toBeGreaterThan(0)
+  expect(readFileSync(join(folder, `gatehouse-${readVersion()}.tgz`)).length).toBeGreaterThan(0)
 })
 
 /** The paths of all leaves; a list or an empty mapping is one. */

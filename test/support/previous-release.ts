@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readLockfile } from './lockfile.ts'
+import { readVersion } from './version.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -23,6 +24,11 @@ export function findPreviousRelease(): { tag: string } | { missing: string } {
     }
   }
   return { missing: 'no release before this commit: is this a whole clone?' }
+}
+
+/** Which version that release says it is. */
+export function versionOf(tag: string): string {
+  return readVersion(git('show', `${tag}:package.json`))
 }
 
 /**
