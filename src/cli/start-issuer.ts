@@ -18,6 +18,7 @@ import { scheduleSweep } from '../keys/home-sweep.ts'
 import { requireKeysAtHand } from '../keys/key-home.ts'
 import { scheduleRotation } from '../keys/key-rotation.ts'
 import { openLiveRing } from '../keys/live-ring.ts'
+import { watchSigning } from '../keys/signing-check.ts'
 import { createSigningKeys } from '../keys/signing-keys.ts'
 import { createGuessLimits } from '../registry/guess-limits.ts'
 import { watchHashPool } from '../registry/metrics.ts'
@@ -153,6 +154,8 @@ export async function startIssuer(
   })
   const storeCheck = watchStore(store, metrics)
   begun.defer(storeCheck.stop)
+  const signing = watchSigning(ring, keyHome)
+  begun.defer(signing.stop)
   const secretWatch = watchSecrets({ clients: registry.clients, registry: metrics, clock, log })
   begun.defer(secretWatch.stop)
   showVersion(metrics, ownVersion())
@@ -170,10 +173,7 @@ export async function startIssuer(
   begun.defer(() => server.drain(0))
   const draining = createDraining()
   const readiness: ReadinessChecks = {
-    keys: () =>
-      ring.isReadable()
-        ? { status: 'ok' }
-        : { status: 'unavailable', detail: 'the key ring cannot be read' },
+    keys: signing.read,
     store: storeCheck.read,
     revocations: createRevocationGuard(revocations, { ...config.revocations, log }).readiness,
     audit: audit.readiness,
@@ -244,6 +244,7 @@ export async function startIssuer(
       await tracing?.close()
       await ops.drain(OPS_DRAIN_SECONDS)
       storeCheck.stop()
+      signing.stop()
       secretWatch.stop()
       stopRotation()
       stopSweep?.()

@@ -1,32 +1,26 @@
 import { Gauge, type Registry } from 'prom-client'
-import { AppError } from '../kernel/errors.ts'
-import type { CheckResult } from '../kernel/ops-server.ts'
+import { startPeriodicCheck, type PeriodicCheck } from '../kernel/periodic-check.ts'
 import type { Store, StoreStatus } from '../store/store.ts'
 
 const INTERVAL_MS = 2000
 
-export type StoreWatch = { read: () => CheckResult; stop: () => void }
-
-/** Asks the store every two seconds how it is, so that a readiness probe waits for nothing. */
-export function watchStore(store: Pick<Store, 'status'>, registry: Registry): StoreWatch {
-  let latest: CheckResult = { status: 'ok' }
+/** Asks the store every two seconds how it is, and shows what it says. */
+export function watchStore(store: Pick<Store, 'status'>, registry: Registry): PeriodicCheck {
   let known: StoreStatus | undefined
-  const look = async (): Promise<void> => {
-    try {
+  const check = startPeriodicCheck({
+    name: 'the store',
+    ask: async () => {
       known = await store.status()
-      latest = { status: 'ok' }
-    } catch (error) {
-      const reason = error instanceof AppError ? error.reason : 'a bug'
-      latest = { status: 'unavailable', detail: `the store does not answer (${reason})` }
-    }
-  }
+    },
+    intervalMs: INTERVAL_MS,
+  })
   const registers = [registry]
   void new Gauge({
     name: 'gatehouse_store_up',
     help: 'Whether the store answered when it was asked last',
     registers,
     collect() {
-      this.set(latest.status === 'ok' ? 1 : 0)
+      this.set(check.read().status === 'ok' ? 1 : 0)
     },
   })
   void new Gauge({
@@ -45,7 +39,5 @@ export function watchStore(store: Pick<Store, 'status'>, registry: Registry): St
       this.set(known?.sizeBytes ?? Number.NaN)
     },
   })
-  const timer = setInterval(() => void look(), INTERVAL_MS)
-  void look()
-  return { read: () => latest, stop: () => clearInterval(timer) }
+  return check
 }

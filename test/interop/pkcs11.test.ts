@@ -118,16 +118,24 @@ describe.skipIf(missing !== undefined)('keys in a PKCS#11 token', () => {
     expect(stdout + stderr).not.toContain('wrong-pin')
   })
 
-  test('an issuer whose token is gone answers 503, and signs again once it is back', async () => {
+  test('an issuer whose token is gone answers 503 and is not ready, and signs again once it is back', async () => {
     const model = await startModelServer()
     const gatehouse = await startGatehouse(model.url, hsm.set)
     const client = await gatehouse.createClient()
     expect((await gatehouse.requestToken(client)).status).toBe(200)
+    const readyz = `http://${gatehouse.config.issuer.opsListen}/readyz`
+    const isReady = async () => (await fetch(readyz)).ok
+    await waitUntil('readiness', isReady)
     hsm.hide()
     const refused = await gatehouse.requestToken(client)
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
     expect(await refused.json()).toMatchObject({ error: 'temporarily_unavailable' })
+    await waitUntil('no readiness', async () => !(await isReady()))
+    expect(await (await fetch(readyz)).json()).toMatchObject({
+      checks: { keys: { status: 'unavailable', detail: expect.stringContaining('pkcs11') } },
+    })
     hsm.show()
+    await waitUntil('readiness again', isReady)
     await waitUntil('tokens again', async () => (await gatehouse.requestToken(client)).ok)
     await gatehouse.close()
     await model.close()
