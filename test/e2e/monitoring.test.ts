@@ -15,6 +15,7 @@ import {
 import { startGatehouse } from '../support/gatehouse.ts'
 import { readMetrics, samplesOf } from '../support/metrics.ts'
 import { startModelServer } from '../support/model-server.ts'
+import { hasTool } from '../support/tool.ts'
 
 const deploy = fileURLToPath(new URL('../../deploy', import.meta.url))
 const read = (path: string): string => readFileSync(`${deploy}/${path}`, 'utf8')
@@ -147,12 +148,7 @@ describe('deploy/prometheus/alerts.yml', () => {
     }
   })
 
-  const hasPromtool = spawnSync('promtool', ['--version']).status === 0
-  if (!hasPromtool) {
-    console.warn(
-      '\nSKIPPED: no promtool on the PATH (Debian: prometheus); alert rules are not tested\n',
-    )
-  }
+  const hasPromtool = hasTool(['promtool', '--version'], 'THE ALERT RULES ARE NOT TRIED')
   // promtool opens a database for each case.
   test.skipIf(!hasPromtool)(
     'passes promtool’s check, and its own unit tests',

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startGatehouse, type Gatehouse } from '../support/gatehouse.ts'
 import { startModelServer, type ModelServer } from '../support/model-server.ts'
+import { runsHere } from '../support/tool.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const IMAGE = 'test/fixtures/receipt-en.jpg'
@@ -23,9 +24,9 @@ for (const { file, missing } of EXAMPLES) {
 }
 
 function missing(program: string, module: string | undefined): string | undefined {
-  const args = module === undefined ? ['--version'] : ['-c', `import ${module}`]
-  if (spawnSync(program, args).status === 0) return undefined
-  return `there is no ${module ?? program}`
+  if (!runsHere([program, '--version'])) return `there is no ${program}`
+  if (module === undefined || spawnSync(program, ['-c', `import ${module}`]).status === 0) return
+  return `there is no ${module}`
 }
 
 let model: ModelServer

@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { IncomingHttpHeaders } from 'node:http'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,6 +11,7 @@ import { NO_IDENTITY } from '../../src/proxy/identity-headers.ts'
 import { createDpopClient } from '../support/dpop-client.ts'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
 import { exchangeRaw, statusOf } from '../support/raw-http.ts'
+import { hasTool } from '../support/tool.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const examples = fileURLToPath(new URL('../../examples/forward-auth/', import.meta.url))
@@ -27,12 +28,9 @@ const commands = (folder: string): Record<string, string[]> => ({
   caddy: ['caddy', 'run', '--config', 'Caddyfile', '--adapter', 'caddyfile'],
   envoy: [ENVOY, '-c', 'envoy.yaml', '--use-dynamic-base-id'],
 })
-const here = SERVERS.filter(({ name, probe: [program, ...args] }) => {
-  const isThere = spawnSync(program, args).status === 0
-  if (!isThere)
-    console.warn(`!!! examples/forward-auth IS NOT TRIED with ${name}: it is not here !!!`)
-  return isThere
-})
+const here = SERVERS.filter(({ name, probe }) =>
+  hasTool(probe, `examples/forward-auth IS NOT TRIED WITH ${name}`),
+)
 
 /** The names of an identity with - and _ in every mixture, as many servers take them for the same. */
 const FORGED = Object.fromEntries(

@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePorts } from '../../src/cli/free-ports.ts'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
 import { findDisagreements, type SeenRequest } from '../support/smuggling.ts'
+import { runsHere } from '../support/tool.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 /** What vLLM is served by, with either of its parsers. Kept from run to run. */
@@ -34,7 +35,7 @@ async def app(scope, receive, send):
 
 function isMissing(): string | undefined {
   if (process.env['INTEROP'] !== '1') return 'its packages are downloaded only with INTEROP=1'
-  if (spawnSync('python3', ['-c', 'import venv, ensurepip']).status !== 0) return 'no python3 here'
+  if (!runsHere(['python3', '-c', 'import venv, ensurepip'])) return 'no python3 here'
   return undefined
 }
 const missing = isMissing()

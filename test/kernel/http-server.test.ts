@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { request as requestTls } from 'node:https'
@@ -13,6 +13,7 @@ import {
   type HttpServer,
   type HttpServerOptions,
 } from '../../src/kernel/http-server.ts'
+import { hasOpenssl } from '../support/certificates.ts'
 import { createTestLog } from '../support/log-lines.ts'
 import { openRawConnection, parseRawAnswer, type RawConnection } from '../support/raw-connection.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
@@ -448,8 +449,6 @@ describe('a client that takes nothing', () => {
     expect(await (await fetch(urlOf(server))).text()).toBe('made')
   })
 })
-
-const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 
 describe.skipIf(!hasOpenssl)('a listener with a certificate', () => {
   function makeCertificate(): { cert: string; key: string } {

@@ -1,17 +1,17 @@
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { hasTool } from './tool.ts'
 
 const run = promisify(execFile)
 const openssl = (args: readonly string[][]) => run('openssl', args.flat())
 
 /** Without it nothing here can be made, and the tests that need it are skipped. */
-export const hasOpenssl = spawnSync('openssl', ['version']).status === 0
-if (!hasOpenssl) console.warn('SKIPPED: no openssl here, so nothing about certificates is tested')
+export const hasOpenssl = hasTool(['openssl', 'version'], 'NOTHING ABOUT CERTIFICATES IS TRIED')
 
 /** A certificate with its key, as PEM and as the files in which it is. */
 export type Certified = { cert: string; key: string; certFile: string; keyFile: string }

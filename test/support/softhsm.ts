@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runsHere } from './tool.ts'
 
 const PIN = '1234-user'
 const LABEL = 'gatehouse-test'
@@ -27,7 +28,9 @@ const module = MODULES.find((path) => existsSync(path))
 
 /** Why no token can be had here. */
 export function missingForSoftHsm(): string | undefined {
-  if (module === undefined) return 'there is no SoftHSM (Debian: softhsm2)'
+  if (!runsHere(['softhsm2-util', '--version']) || module === undefined) {
+    return 'there is no SoftHSM (Debian: softhsm2)'
+  }
   try {
     createRequire(import.meta.url).resolve('pkcs11js')
     return undefined

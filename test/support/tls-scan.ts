@@ -1,13 +1,14 @@
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
+import { runsHere } from './tool.ts'
 
 const run = promisify(execFile)
 
-export const hasSslscan = spawnSync('sslscan', ['--version']).status === 0
-export const hasTestssl = spawnSync('testssl', ['--version']).status === 0
+export const hasSslscan = runsHere(['sslscan', '--version'])
+export const hasTestssl = runsHere(['testssl', '--version'])
 
 /** What sslscan finds at a port of this machine that a listener of today should not have, and what it looked at. */
 export async function scanWithSslscan(port: number) {

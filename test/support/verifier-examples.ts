@@ -1,10 +1,11 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePorts } from '../../src/cli/free-ports.ts'
+import { runsHere } from './tool.ts'
 import { waitUntil } from './wait-until.ts'
 
 /** One of `examples/`: a server that lets in who has a good token. */
@@ -31,11 +32,9 @@ const examples = fileURLToPath(new URL('../../examples/', import.meta.url))
 const cache = join(tmpdir(), 'gatehouse-interop')
 const MINUTES_MS = 60_000
 
-const runs = (program: string, ...args: string[]) => spawnSync(program, args).status === 0
-
 /** What needs packages from a registry runs where that is asked for. */
 function missing(...programs: [string, ...string[]][]): string | undefined {
-  const absent = programs.find((command) => !runs(...command))?.[0]
+  const absent = programs.find((command) => !runsHere(command))?.[0]
   return absent === undefined ? undefined : `there is no ${absent} on the PATH`
 }
 function missingOnline(...programs: [string, ...string[]][]): string | undefined {
