@@ -133,8 +133,13 @@ test('nothing that a caller writes becomes a series, and no token or secret is i
     await (await gatehouse.requestToken(client, { scope: forged })).arrayBuffer()
     await (await gatehouse.requestToken({ ...client, clientId: forged })).arrayBuffer()
   }
+  // What Node has under way at the moment comes and goes.
+  const isLasting = ({ name }: Sample) => !name.startsWith('nodejs_active_')
   const seriesOf = (samples: readonly Sample[]) =>
-    samples.map(({ name, labels }) => JSON.stringify([name, labels])).toSorted()
+    samples
+      .filter(isLasting)
+      .map(({ name, labels }) => JSON.stringify([name, labels]))
+      .toSorted()
   const allSeries = async () => seriesOf([...(await proxyMetrics()), ...(await issuerMetrics())])
   for (let round = 0; round < 3; round += 1) await visit(round)
   const settled = await allSeries()
