@@ -40,14 +40,12 @@ export const COMMAND_MODULES: readonly CommandModule[] = [
   },
 ]
 
-/** What takes all of them: a list, or what is said of a word that is no command. */
-const OF_ALL = new Set(['completion', 'help'])
-
-/** Adds the command that the arguments name; all of them where they name none. */
+/** Adds the command that the arguments name; all of them where they name none, and to complete their words. */
 export async function addCommands(program: Command, args: readonly string[]): Promise<void> {
   const word = firstWordOf(args)
-  const named = COMMAND_MODULES.find(({ words }) => words.includes(word) && !OF_ALL.has(word))
-  for (const { load } of named === undefined ? COMMAND_MODULES : [named]) {
+  const named = COMMAND_MODULES.filter(({ words }) => words.includes(word))
+  const isOfAll = named.length === 0 || word === 'completion'
+  for (const { load } of isOfAll ? COMMAND_MODULES : named) {
     const add = await load()
     add(program)
   }

@@ -159,7 +159,7 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
 
   function noteSign(upstream: Upstream): void {
     upstream.lastSignMs = now()
-    upstream.silence.end()
+    upstream.silence.end(upstream.lastSignMs)
   }
 
   return {

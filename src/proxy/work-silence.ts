@@ -3,8 +3,8 @@ export type WorkSilence = {
   workBegan: () => void
   /** There is none left. */
   workEnded: () => void
-  /** A byte has come. */
-  end: () => void
+  /** A byte has come at that time. */
+  end: (nowMs: number) => void
   lastsMs: () => number
 }
 
@@ -20,9 +20,9 @@ export function createWorkSilence(now: () => number): WorkSilence {
       earlierMs = lastsMs()
       sinceMs = undefined
     },
-    end() {
+    end(nowMs) {
       earlierMs = 0
-      if (sinceMs !== undefined) sinceMs = now()
+      if (sinceMs !== undefined) sinceMs = nowMs
     },
     lastsMs,
   }
