@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -9,13 +8,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
 import type { Store } from '../../src/store/store.ts'
+import { createMemoryFolder } from '../support/memory-folder.ts'
 
 const REGISTRY = { name: 'registry', layout: 'together' } as const
 const WRITER = fileURLToPath(new URL('../support/sqlite-writer.ts', import.meta.url))
 
 let folder = ''
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'gatehouse-crash-'))
+  // A killed process leaves to the system what it wrote, on a disk or in memory: only a power cut would tell them apart.
+  folder = await createMemoryFolder()
 })
 afterAll(() => rm(folder, { recursive: true }))
 

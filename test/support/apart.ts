@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Running } from '../../src/cli/running.ts'
 import { startIssuer, type RunningIssuer } from '../../src/cli/start-issuer.ts'
@@ -11,6 +10,7 @@ import { loadOrCreateClientKey, publicClientKey } from '../../src/keys/client-ke
 import { newClientSchema } from '../../src/registry/client.ts'
 import { testConfig } from './gatehouse.ts'
 import { startModelServer, type ModelServer } from './model-server.ts'
+import { createMemoryFolder } from './memory-folder.ts'
 
 export type Apart = {
   dir: string
@@ -35,7 +35,7 @@ export type Apart = {
 
 /** An issuer and a proxy that share neither a process nor a disk: the proxy has a client of its own, `proxy-1`. */
 export async function startApart(set: readonly string[] = []): Promise<Apart> {
-  const dir = await mkdtemp(join(tmpdir(), 'gatehouse-apart-'))
+  const dir = await createMemoryFolder()
   const time = { now: Date.now() }
   const startedAtMs = Date.now()
   const clock = () => time.now + (Date.now() - startedAtMs)

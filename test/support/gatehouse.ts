@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startIssuer } from '../../src/cli/start-issuer.ts'
 import { startProxy } from '../../src/cli/start-proxy.ts'
@@ -13,6 +12,7 @@ import { newClientSchema, type NewClientRequest } from '../../src/registry/clien
 import type { Registry } from '../../src/registry/registry.ts'
 import type { Store } from '../../src/store/store.ts'
 import { newTenantSchema } from '../../src/registry/tenant.ts'
+import { createMemoryFolder } from './memory-folder.ts'
 
 export type Gatehouse = {
   config: Config
@@ -67,7 +67,7 @@ export async function startGatehouse(
   upstreamUrl: string,
   set: readonly string[] = [],
 ): Promise<Gatehouse> {
-  const dir = await mkdtemp(join(tmpdir(), 'gatehouse-test-'))
+  const dir = await createMemoryFolder()
   const config = await testConfig(dir, [`proxy.upstreams=${upstreamUrl}`, ...set])
   const logged: Record<string, unknown>[] = []
   const log = createLog('debug', {

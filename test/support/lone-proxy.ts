@@ -1,6 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { startProxy } from '../../src/cli/start-proxy.ts'
 import type { Config } from '../../src/config/schema.ts'
 import type { Clock } from '../../src/kernel/clock.ts'
@@ -9,6 +7,7 @@ import type { LiveRevocations } from '../../src/revocations/live-revocations.ts'
 import { testConfig } from './gatehouse.ts'
 import { startModelServer, type ModelServer } from './model-server.ts'
 import { startTestIssuer, type TestIssuer } from './test-issuer.ts'
+import { createMemoryFolder } from './memory-folder.ts'
 
 export type LoneProxy = {
   config: Config
@@ -29,7 +28,7 @@ export async function startLoneProxy(
   set: readonly string[] = [],
   revocationsOf?: (clock: Clock) => LiveRevocations,
 ): Promise<LoneProxy> {
-  const dir = await mkdtemp(join(tmpdir(), 'gatehouse-proxy-'))
+  const dir = await createMemoryFolder()
   const time = { now: Date.now() }
   const clock = () => time.now
   const model = await startModelServer()

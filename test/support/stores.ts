@@ -1,5 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../src/kernel/clock.ts'
 import { openRedisStore } from '../../src/store/redis-store.ts'
@@ -9,12 +8,13 @@ import type { Store } from '../../src/store/store.ts'
 import { expectLifetimes } from './redis-lifetimes.ts'
 import { startRedis } from './redis-server.ts'
 import { waitUntil } from './wait-until.ts'
+import { createMemoryFolder } from './memory-folder.ts'
 
 /** A store for one test file, and what takes it away again. */
 export type OpenedStore = { store: Store; stop: () => Promise<void> }
 
 export async function openTestSqlite(clock: Clock): Promise<OpenedStore> {
-  const folder = await mkdtemp(join(tmpdir(), 'gatehouse-store-'))
+  const folder = await createMemoryFolder()
   const store = await openSqliteStore({ path: join(folder, 'gatehouse.db'), clock })
   return {
     store,
