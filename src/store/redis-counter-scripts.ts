@@ -105,8 +105,18 @@ for account = 1, accounts do standings[account] = stand(account) end
 /** Gives 1 and the time, then the eight numbers of each account. */
 export const READ = createScript(`${STAND}return reply(1)`)
 
-/** Enters all accounts or none. Gives 1 or 0 and the time, then the eight numbers of each account as they are now. */
+/**
+ * Enters all accounts or none. Gives 1 or 0 and the time, then the eight numbers of each account as they are now. Leases that
+ * end later than one taken now are from before the clock was set back: they end with that one, unless somebody renews them.
+ */
 export const ENTER = createScript(`${STAND}
+local last = now + ARGV[3]
+for account = 1, accounts do
+  local _, concurrency, _, tokens = quotasOf(account)
+  local _, leases = keysOf(account)
+  local late = (concurrency or tokens) and redis.call('ZRANGEBYSCORE', leases, '(' .. last, '+inf') or {}
+  for _, lease in ipairs(late) do redis.call('ZADD', leases, last, lease) end
+end
 for account = 1, accounts do
   local rpm, concurrency, requests, tokens = quotasOf(account)
   local s = standings[account]
@@ -120,7 +130,7 @@ for account = 1, accounts do
   if rpm then countOne(minute, s) end
   if concurrency or tokens then
     redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)
-    redis.call('ZADD', leases, now + ARGV[3], ARGV[2])
+    redis.call('ZADD', leases, last, ARGV[2])
     redis.call('PEXPIRE', leases, ARGV[3])
   end
   if requests or tokens then writeDay(day, s, s[4] + 1, s[5], s[6]) end

@@ -52,6 +52,21 @@ describe.skipIf(!hasRedisServer).each([
     expect(await counters?.enter(of, 'fourth')).toMatchObject({ isLetIn: false })
   })
 
+  test('a clock that is put back keeps a place of the killed no longer than a minute from then', async () => {
+    const [counters] = opened
+    const of = freshAccounts({ concurrency: 2 }, { daily_tokens: 5000 })
+    time.now = Date.now()
+    await counters?.enter(of, 'killed')
+    await counters?.enter(of, 'running')
+    time.now -= 3_600_000
+    expect(await counters?.enter(of, 'third')).toMatchObject({ isLetIn: false })
+    time.now += 40_000
+    await counters?.renew(of, 'running')
+    time.now += 20_001
+    expect(await counters?.enter(of, 'third')).toMatchObject({ isLetIn: true })
+    expect(await counters?.enter(of, 'fourth')).toMatchObject({ isLetIn: false })
+  })
+
   test('the time is that of the server, and every key ends when it no longer counts', async () => {
     const [, , counters] = opened
     const before = new Set((await readLifetimes(servers)).keys())
