@@ -1,5 +1,6 @@
 import { LIMIT_NAMES, type Account, type Accounts, type Quota } from '../store/counters.ts'
-import type { AccessToken, LimitsClaim } from '../tokens/access-token.ts'
+import type { AccessToken } from '../tokens/access-token.ts'
+import type { LimitsClaim } from '../tokens/claims.ts'
 
 /** Whom a limit is about, from the narrowest. */
 export const LEVELS = ['subject', 'client', 'tenant'] as const

@@ -1,54 +1,8 @@
-import { z } from 'zod'
+import { parseClaims, type Claims, type Confirmation, type LimitsClaim } from './claims.ts'
 import { invalidToken, requireAll, type Rule } from './rules.ts'
 
 /** The scope that opens the model server. */
 export const OCR_SCOPE = 'ocr_api_access'
-
-/** The tenant of whoever's token names none. */
-export const DEFAULT_TENANT = 'default'
-
-/** What one caller may use: requests per minute, concurrent requests, requests and model tokens per UTC day. */
-export const limitSetSchema = z.object({
-  rpm: z.int().positive().optional(),
-  concurrency: z.int().positive().optional(),
-  daily_requests: z.int().positive().optional(),
-  daily_tokens: z.int().positive().optional(),
-})
-
-/** The `limits` claim: a set each for the subject, its client and its tenant, and the tenant's share of the queue. */
-export const limitsClaimSchema = z.object({
-  subject: limitSetSchema.optional(),
-  client: limitSetSchema.optional(),
-  tenant: limitSetSchema.optional(),
-  weight: z.number().positive().optional(),
-})
-export type LimitsClaim = z.infer<typeof limitsClaimSchema>
-
-/** Seconds since the epoch, up to the year 9999: what is beyond is a mistake or an attack. */
-const numericDate = z.number().min(0).max(253_402_300_799)
-
-/** What a sender-constrained token is bound to (RFC 7800 §3.1, RFC 8705 §3.1, RFC 9449 §6.1). */
-const confirmationSchema = z.object({
-  jkt: z.string().optional(),
-  'x5t#S256': z.string().optional(),
-})
-export type Confirmation = z.infer<typeof confirmationSchema>
-
-/** RFC 9068 §2.2 with our own `tenant_id` and `limits`. A missing `scope` grants nothing rather than being an error. */
-const accessTokenClaims = z.object({
-  iss: z.string(),
-  aud: z.union([z.string(), z.array(z.string())]),
-  sub: z.string().min(1),
-  client_id: z.string().min(1),
-  jti: z.string().min(1),
-  iat: numericDate,
-  nbf: numericDate.optional(),
-  exp: numericDate,
-  scope: z.string().default(''),
-  tenant_id: z.string().min(1).default(DEFAULT_TENANT),
-  limits: limitsClaimSchema.default({}),
-  cnf: confirmationSchema.optional(),
-})
 
 /** Who calls and what they may do, as the issuer signed it. */
 export type AccessToken = {
@@ -75,8 +29,6 @@ export type ClaimsPolicy = {
   /** By whom the sender of a bound token is required: by the caller of the verifier, or else it is refused at once. */
   senderConstrained?: 'checked_by_caller' | 'refused'
 }
-
-type Claims = z.infer<typeof accessTokenClaims>
 
 /** Claims of the right types, with what they are held against; `now` in seconds since the epoch. */
 export type JudgedClaims = { claims: Claims; policy: ClaimsPolicy; now: number }
@@ -112,14 +64,6 @@ export const CLAIM_RULES: readonly Rule<JudgedClaims>[] = [
         : invalidToken('The token is not valid yet.', 'not_yet_valid'),
   },
 ]
-
-/** Claims as they must be at least; an AuthError `invalid_token` names the first that is not. */
-export function parseClaims(payload: Readonly<Record<string, unknown>>): Claims {
-  const parsed = accessTokenClaims.safeParse(payload)
-  if (parsed.success) return parsed.data
-  const claim = String(parsed.error.issues[0]?.path[0] ?? 'payload')
-  throw invalidToken(`The claim ${claim} is missing or not valid.`, `claim_${claim}`)
-}
 
 /**
  * Checks the claims of a token whose signature is good, at `now` (seconds since the epoch) and within the skew

@@ -1,13 +1,8 @@
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { AppError, AuthError } from '../kernel/errors.ts'
-import {
-  CLAIM_RULES,
-  parseClaims,
-  toAccessToken,
-  type AccessToken,
-  type ClaimsPolicy,
-} from './access-token.ts'
+import { CLAIM_RULES, toAccessToken, type AccessToken, type ClaimsPolicy } from './access-token.ts'
 import { authorize } from './authorize.ts'
+import { parseClaims } from './claims.ts'
 import { parseCompactJws } from './compact-jws.ts'
 import type { KeySource } from './remote-jwks.ts'
 import type { Rule } from './rules.ts'

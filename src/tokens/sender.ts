@@ -1,5 +1,5 @@
 import { AuthError } from '../kernel/errors.ts'
-import type { Confirmation } from './access-token.ts'
+import type { Confirmation } from './claims.ts'
 import type { PresentedToken } from './authorization.ts'
 import type { DpopVerifier } from './dpop-proof.ts'
 

@@ -1,0 +1,114 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { AuthError } from '../../src/kernel/errors.ts'
+import { parseClaims } from '../../src/tokens/claims.ts'
+
+/** The same said by a schema: RFC 9068 §2.2, RFC 7519 §2 for dates, and what the claims of our own are made of. */
+const count = z.int().positive().optional()
+const limitSet = z
+  .object({ rpm: count, concurrency: count, daily_requests: count, daily_tokens: count })
+  .optional()
+const date = z.number().min(0).max(253_402_300_799)
+const name = z.string().min(1)
+const schema = z.object({
+  iss: z.string(),
+  aud: z.union([z.string(), z.array(z.string())]),
+  sub: name,
+  client_id: name,
+  jti: name,
+  iat: date,
+  nbf: date.optional(),
+  exp: date,
+  scope: z.string().default(''),
+  tenant_id: name.default('default'),
+  limits: z
+    .object({
+      subject: limitSet,
+      client: limitSet,
+      tenant: limitSet,
+      weight: z.number().positive().optional(),
+    })
+    .default({}),
+  cnf: z.object({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
+})
+
+const GOOD = {
+  iss: 'https://issuer.example',
+  aud: ['https://proxy.example', 'other'],
+  sub: 'someone',
+  client_id: 'reader',
+  jti: 'j',
+  iat: 0,
+  nbf: 1.5,
+  exp: 253_402_300_799,
+  scope: 'ocr_api_access',
+  tenant_id: 'acme',
+  limits: { subject: { rpm: 1, daily_tokens: 2 ** 53 - 1 }, tenant: {}, weight: 0.5 },
+  cnf: { jkt: 'k', 'x5t#S256': 'c' },
+}
+
+const odd = fc.constantFrom<unknown>(
+  undefined,
+  null,
+  '',
+  'text',
+  0,
+  -0,
+  1,
+  -1,
+  0.5,
+  2 ** 53,
+  1e300,
+  253_402_300_800,
+  Infinity,
+  true,
+  {},
+  [],
+  [[]],
+  [1],
+  ['a', 'b'],
+  ['a', null],
+  { rpm: 1 },
+  { rpm: 0 },
+  { rpm: 2 ** 53 },
+  { concurrency: 1.5 },
+  { daily_requests: '1' },
+  { daily_tokens: null },
+  { jkt: 1 },
+  { 'x5t#S256': '' },
+  { subject: null },
+  { client: { rpm: -1 } },
+  { tenant: { rpm: 1 } },
+  { weight: 0 },
+  { weight: Infinity },
+  { weight: 2 },
+)
+
+type Outcome = { taken: object } | { refused: string }
+
+function outcomeOf(payload: Record<string, unknown>): Outcome {
+  try {
+    return { taken: parseClaims(payload) }
+  } catch (error) {
+    return { refused: error instanceof AuthError ? error.reason : String(error) }
+  }
+}
+
+function outcomeOfSchema(payload: Record<string, unknown>): Outcome {
+  const { data, error } = schema.safeParse(payload)
+  return data === undefined
+    ? { refused: `claim_${String(error?.issues[0]?.path[0])}` }
+    : { taken: data }
+}
+
+test('claims are taken and refused as a schema says it, and the first that is not good is named', () => {
+  const members = fc.dictionary(fc.constantFrom(...Object.keys(GOOD)), odd, { maxKeys: 2 })
+  fc.assert(
+    fc.property(members, (changed) => {
+      const payload = { ...GOOD, ...changed, unknown: 1 }
+      expect(outcomeOf(payload)).toMatchObject(outcomeOfSchema(payload))
+    }),
+    { numRuns: 3000 },
+  )
+})
