@@ -44,7 +44,22 @@ export function readRequestBody(
   const open = () => streamBody(req, limits)
   if (isChunked) return open
   if (contentLength === undefined || contentLength === 0) return null
-  return contentLength <= COLLECT_UP_TO_BYTES ? collect(req, limits) : open
+  if (contentLength > COLLECT_UP_TO_BYTES) return open
+  return takeWhole(req, contentLength, limits) ?? collect(req, limits)
+}
+
+/** Mostly it has come with the headers, and there is nothing to wait for. */
+function takeWhole(
+  req: IncomingMessage,
+  length: number,
+  { bytes, onChunk, signal }: BodyLimits,
+): Buffer | undefined {
+  if (req.destroyed || signal.aborted || req.readableLength < length) return undefined
+  const body: unknown = req.read()
+  if (!(body instanceof Buffer)) return undefined
+  bytes.in += body.length
+  onChunk(body)
+  return body
 }
 
 function collect(
@@ -57,24 +72,22 @@ function collect(
     signal.throwIfAborted()
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
-      pace?.came(chunk.length)
+      pace.came(chunk.length)
       bytes.in += chunk.length
       onChunk(chunk)
       chunks.push(chunk)
     })
     req.on('end', () => {
-      pace?.stop()
+      pace.stop()
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
     })
     const fail = (error: unknown) => {
-      pace?.stop()
+      pace.stop()
       reject(error)
     }
     req.on('close', () => req.readableEnded || fail(new ClientGone()))
-    // Mostly it has come with the headers, and there is nothing to wait for.
-    const onLate = () => fail(tooSlow())
-    const pace = req.complete ? undefined : startBodyPace({ idleMs, leastRate, onLate })
-    if (!req.complete) signal.addEventListener('abort', () => fail(signal.reason))
+    const pace = startBodyPace({ idleMs, leastRate, onLate: () => fail(tooSlow()) })
+    signal.addEventListener('abort', () => fail(signal.reason))
   })
 }
 

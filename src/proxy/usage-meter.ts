@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { z } from 'zod'
 import type { AuditFacts } from '../audit/record.ts'
+import { isObject } from '../kernel/is-object.ts'
 import { createEventReader } from './event-data.ts'
 import type { AnswerObserver } from './forward.ts'
 import { createImageCounter, type ImageCounter } from './image-counter.ts'
@@ -8,9 +8,6 @@ import { createJsonScanner, type Place } from './json-scanner.ts'
 import { identityTypeOf } from './media-type.ts'
 
 type Usage = NonNullable<AuditFacts['usage']>
-
-const count = z.int().min(0).optional().catch(undefined)
-const statedUsage = z.object({ prompt_tokens: count, completion_tokens: count })
 
 export type UsageMeter = AnswerObserver & { onRequestChunk: ImageCounter['onChunk'] }
 
@@ -99,8 +96,17 @@ function reportUsage(text: Buffer, report: (usage: Usage) => void): boolean {
 
 function parseUsage(text: Buffer): Usage | undefined {
   try {
-    return statedUsage.safeParse(JSON.parse(text.toString())).data
+    const stated: unknown = JSON.parse(text.toString())
+    if (!isObject(stated)) return undefined
+    const { prompt_tokens, completion_tokens } = stated
+    return {
+      prompt_tokens: countOf(prompt_tokens),
+      completion_tokens: countOf(completion_tokens),
+    }
   } catch {
     return undefined
   }
 }
+
+const countOf = (value: unknown): number | undefined =>
+  Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined

@@ -1,3 +1,4 @@
+import { isObject } from '../kernel/is-object.ts'
 import { invalidToken } from './rules.ts'
 
 /** Requests per minute, concurrent requests, requests and model tokens per UTC day. */
@@ -77,9 +78,6 @@ const isDate: Is<number> = (value): value is number =>
   typeof value === 'number' && value >= 0 && value <= LAST_DATE
 const isAudience: Is<string | string[]> = (value) =>
   isText(value) || (Array.isArray(value) && value.every(isText))
-
-const isObject: Is<Members> = (value): value is Members =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Whether a member is as it must be, or is not there. */
 const may = (value: unknown, is: (value: unknown) => boolean): boolean =>

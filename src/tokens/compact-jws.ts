@@ -1,4 +1,5 @@
 import { AuthError } from '../kernel/errors.ts'
+import { isObject } from '../kernel/is-object.ts'
 
 /** A compact JWS (RFC 7515 §7.1) that is well formed; nothing in it has been verified. */
 export type CompactJws = {
@@ -36,7 +37,7 @@ function decodeCanonical(segment: string): Buffer {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-function parseJsonObject(bytes: Buffer): Record<string, unknown> {
+function parseJsonObject(bytes: Buffer): Readonly<Record<string, unknown>> {
   let text: string
   let value: unknown
   try {
@@ -49,9 +50,6 @@ function parseJsonObject(bytes: Buffer): Record<string, unknown> {
   if (!hasUniqueMembers(text, value)) throw malformed('duplicate_member')
   return value
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
  * Of a member that occurs twice, parsing keeps one. Most issuers write JSON as we do; where the text has another form, each

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ClientGone } from '../../src/proxy/client-gone.ts'
 import { readRequestBody, type BodyLimits } from '../../src/proxy/request-body.ts'
 import { readRequestHeaders } from '../../src/proxy/request-headers.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const server = createServer()
 beforeAll(async () => {
@@ -18,23 +19,25 @@ async function send(body: string, length: number) {
   const { port } = server.address() as AddressInfo
   const socket = connect(port, '127.0.0.1')
   socket.write(`POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n${body}`)
-  const [req] = (await once(server, 'request')) as [IncomingMessage]
-  return { socket, req }
+  const [req, res] = (await once(server, 'request')) as [IncomingMessage, ServerResponse]
+  return { socket, req, res }
 }
 
-const read = (
-  req: IncomingMessage,
-  { signal = new AbortController().signal, leastRate }: Partial<BodyLimits> = {},
-) =>
+const LIMITS: BodyLimits = {
+  maxBytes: 1_000_000,
+  idleMs: 60_000,
+  bytes: { in: 0 },
+  onChunk: () => {},
+  onSpent: () => {},
+  signal: new AbortController().signal,
+}
+
+const read = (req: IncomingMessage, limits: Partial<BodyLimits> = {}) =>
   Promise.resolve(
     readRequestBody(req, readRequestHeaders(req.rawHeaders), {
-      maxBytes: 1_000_000,
-      idleMs: 60_000,
+      ...LIMITS,
       bytes: { in: 0 },
-      onChunk: () => {},
-      onSpent: () => {},
-      signal,
-      ...(leastRate && { leastRate }),
+      ...limits,
     }),
   )
 
@@ -42,6 +45,34 @@ describe('a small body', () => {
   test('is read whole', async () => {
     const { req, socket } = await send('hello', 5)
     expect(String(await read(req))).toBe('hello')
+    socket.destroy()
+  })
+
+  test('is read whole in pieces, of which some had come', async () => {
+    const { req, socket } = await send('he', 5)
+    await waitUntil('a piece', async () => req.readableLength === 2)
+    const reading = read(req)
+    socket.write('llo')
+    expect(String(await reading)).toBe('hello')
+    socket.destroy()
+  })
+
+  test('that has come is counted, shown and given at once, and the connection is good for the next', async () => {
+    const { req, res, socket } = await send('hello', 5)
+    await waitUntil('the body', async () => req.readableLength === 5)
+    const bytes = { in: 0 }
+    const shown: Buffer[] = []
+    const body = readRequestBody(req, readRequestHeaders(req.rawHeaders), {
+      ...LIMITS,
+      bytes,
+      onChunk: (chunk) => shown.push(chunk),
+    })
+    expect([body, bytes.in, shown]).toEqual([Buffer.from('hello'), 5, [Buffer.from('hello')]])
+    const next = once(server, 'request')
+    res.end()
+    socket.write('GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    const [{ url }] = (await next) as [IncomingMessage]
+    expect([url, req.complete]).toEqual(['/next', true])
     socket.destroy()
   })
 
