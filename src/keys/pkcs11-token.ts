@@ -129,7 +129,11 @@ export function openPkcs11Token(names: Pkcs11, settings: Pkcs11Settings, log: Lo
     async close() {
       for (const { end, handle } of await lines.catch(() => [])) {
         await end
-        unless(CKR_NOT_INITIALIZED, () => lib.C_CloseSession(handle))
+        try {
+          lib.C_CloseSession(handle)
+        } catch {
+          // It is over already: the token is away, or somebody else here has opened the library anew.
+        }
       }
     },
   }
