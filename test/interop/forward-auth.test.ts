@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import type { IncomingHttpHeaders } from 'node:http'
+import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,11 +22,17 @@ const SERVERS = [
   { name: 'nginx', file: 'nginx.conf', probe: ['nginx', '-v'] },
   { name: 'caddy', file: 'Caddyfile', probe: ['caddy', 'version'] },
   { name: 'envoy', file: 'envoy.yaml', probe: [ENVOY, '--version'] },
+  { name: 'traefik', file: 'traefik.yaml', probe: ['traefik', 'version'] },
 ] as const
-const commands = (folder: string): Record<string, string[]> => ({
+const commands = (folder: string, port: number): Record<string, string[]> => ({
   nginx: ['nginx', '-p', folder, '-c', 'nginx.conf', '-g', 'daemon off;'],
   caddy: ['caddy', 'run', '--config', 'Caddyfile', '--adapter', 'caddyfile'],
   envoy: [ENVOY, '-c', 'envoy.yaml', '--use-dynamic-base-id'],
+  traefik: [
+    'traefik',
+    `--entrypoints.web.address=127.0.0.1:${port}`,
+    '--providers.file.filename=traefik.yaml',
+  ],
 })
 const here = SERVERS.filter(({ name, probe }) =>
   hasTool(probe, `examples/forward-auth IS NOT TRIED WITH ${name}`),
@@ -48,7 +54,7 @@ const identityIn = (headers: IncomingHttpHeaders = {}) =>
 
 let proxy: LoneProxy
 beforeAll(async () => {
-  proxy = await startLoneProxy(['proxy.forwardAuth=true'])
+  proxy = await startLoneProxy(['proxy.forwardAuth=true', 'proxy.cors.origins=https://app.example'])
 })
 afterAll(() => proxy.close())
 beforeEach(() => {
@@ -67,12 +73,13 @@ async function start({ name, file }: (typeof SERVERS)[number]) {
     readFileSync(join(folder, file), 'utf8'),
   )
   writeFileSync(join(folder, file), text)
-  const [program = '', ...args] = commands(folder)[name] ?? []
+  const [program = '', ...args] = commands(folder, port)[name] ?? []
   const env = { ...process.env, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder }
   const child: ChildProcess = spawn(program, args, { cwd: folder, env, stdio: 'ignore' })
+  // No route of Gatehouse. Traefik answers before it has read its file.
   await waitUntil(
-    `an answer of ${name}`,
-    async () => (await fetch(`http://127.0.0.1:${port}/`)).ok || true,
+    `a verdict through ${name}`,
+    async () => (await fetch(`http://127.0.0.1:${port}/`)).status === 403,
   )
   return {
     port,
@@ -96,6 +103,12 @@ describe.each(here)('$name in front of the model server', (server) => {
 
   const ask = (path: string, headers: Record<string, string> = {}, init: RequestInit = {}) =>
     fetch(`http://127.0.0.1:${front.port}${path}`, { ...init, headers })
+  /** A GET with the token, its path not tidied up by a client. */
+  const askRaw = (path: string, connection: string) => {
+    const host = `127.0.0.1:${front.port}`
+    const head = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: ${connection}\r\n`
+    return exchangeRaw(front.port, `${head}Authorization: Bearer ${token}\r\n\r\n`)
+  }
   const authorized = () => ({ authorization: `Bearer ${token}` })
 
   test('lets in who has a token, says who it is and keeps the token', async () => {
@@ -149,9 +162,16 @@ describe.each(here)('$name in front of the model server', (server) => {
     ['an encoded path', '/v1/%6dodels'],
     ['a path with dots', '/health/../v1/secret'],
     ['two slashes', '//health'],
+    ['an encoded slash', '/v1%2fmodels'],
+    ['encoded dots', '/health/%2e%2e/v1/secret'],
+    ['encoded dots and slashes', '/health%2f..%2fv1%2fsecret'],
+    ['a backslash', '/health\\..\\v1\\secret'],
+    ['parameters of a path', '/health/..;/v1/secret'],
+    ['an encoded question mark', '/health%3f/../v1/secret'],
+    ['a fragment', '/v1/secret#/../../health'],
+    ['an absolute address', 'http://127.0.0.1/v1/secret'],
   ])('never passes on what is no route: %s', async (_title, path) => {
-    const head = `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n`
-    const answer = await exchangeRaw(front.port, `${head}Authorization: Bearer ${token}\r\n\r\n`)
+    const answer = await askRaw(path, 'close')
     const passedOn = proxy.model.received.map(({ target }) => target)
     expect([403, 400, 200]).toContain(statusOf(answer))
     expect(passedOn.filter((target) => !['/v1/models', '/health'].includes(target))).toEqual([])
@@ -166,6 +186,51 @@ describe.each(here)('$name in front of the model server', (server) => {
       expect([401, 403]).toContain(answer.status)
     }
     expect(proxy.model.received).toHaveLength(0)
+  })
+
+  test.each([
+    ['', {}],
+    [' with an origin that Gatehouse names', { origin: 'https://app.example' }],
+  ])('leaves no preflight through%s, which has no token', async (_title, origin) => {
+    const asked = { 'access-control-request-method': 'POST', ...origin }
+    const answer = await ask('/v1/chat/completions', asked, { method: 'OPTIONS' })
+    expect(answer.status).toBe(403)
+    expect(proxy.model.received).toHaveLength(0)
+  })
+
+  test('lets nobody strip the identity by calling it a header of the connection', async () => {
+    const names = NO_IDENTITY.filter((name) => name !== '').join(', ')
+    const answer = await askRaw('/v1/models', `close, ${names}`)
+    expect(statusOf(answer)).toBe(200)
+    expect(proxy.model.received[0]?.headers).toMatchObject({
+      'x-gatehouse-subject': 'robot',
+      'x-gatehouse-tenant': 'acme',
+    })
+  })
+
+  test('passes on a body, and a stream of events, as they come', async () => {
+    const begun = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    proxy.model.answer(async (req, res) => {
+      for await (const _chunk of req) begun.resolve()
+      res.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+      await goOn.promise
+      res.end('data: 2\n\n')
+    })
+    const path = '/v1/chat/completions'
+    const options = { port: front.port, path, method: 'POST', headers: authorized() }
+    const sent = request({ host: '127.0.0.1', ...options })
+    const answered = once(sent, 'response')
+    sent.write('{')
+    await begun.promise
+    sent.end('}')
+    const [answer] = (await answered) as [IncomingMessage]
+    const events = answer.setEncoding('utf8').iterator()
+    expect(await events.next()).toMatchObject({ value: 'data: 1\n\n' })
+    goOn.resolve()
+    expect(await events.next()).toMatchObject({ value: 'data: 2\n\n' })
+    expect(await events.next()).toMatchObject({ done: true })
+    proxy.model.answer()
   })
 
   test('passes on a bound token with a proof for the public address', async () => {

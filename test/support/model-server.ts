@@ -10,26 +10,26 @@ export type ReceivedRequest = {
   body: Buffer
 }
 
+type Respond = (req: IncomingMessage, res: ServerResponse) => void | Promise<void>
+
 export type ModelServer = {
   url: string
   received: ReceivedRequest[]
-  /** Replaces what it answers; by default 200 and a small JSON document. */
-  answer: (respond: (req: IncomingMessage, res: ServerResponse) => void | Promise<void>) => void
+  /** Replaces what it answers; by default, and again without one, 200 and a small JSON document. */
+  answer: (respond?: Respond) => void
   close: () => Promise<void>
 }
 
 /** A stand-in for the model server that remembers what reached it. */
 export async function startModelServer(port = 0): Promise<ModelServer> {
   const received: ReceivedRequest[] = []
-  let respond: (req: IncomingMessage, res: ServerResponse) => void | Promise<void> = async (
-    req,
-    res,
-  ) => {
+  const remember: Respond = async (req, res) => {
     const body = await buffer(req)
     const { method = '', url: target = '', headers, rawHeaders } = req
     received.push({ method, target, headers, rawHeaders, body })
     res.setHeader('content-type', 'application/json').end('{"ok":true}')
   }
+  let respond = remember
   // A request that breaks off is the test's own doing.
   const server = createServer(async (req, res) => {
     try {
@@ -44,7 +44,7 @@ export async function startModelServer(port = 0): Promise<ModelServer> {
   return {
     url: `http://127.0.0.1:${address.port}`,
     received,
-    answer(next) {
+    answer(next = remember) {
       respond = next
     },
     close() {
