@@ -21,7 +21,7 @@ const verify = createTokenVerifier(
   { find: () => key, fetch: () => Promise.resolve(key) },
   {
     issuer: issuer.url,
-    audience: AUDIENCE,
+    audiences: [AUDIENCE],
     clockSkewSeconds: 30,
     senderConstrained: 'checked_by_caller',
   },

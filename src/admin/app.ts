@@ -50,7 +50,7 @@ export function createAdminApp(options: AdminAppOptions): Koa {
   const audience = adminResourceOf(issuer)
   const policy: ClaimsPolicy = {
     issuer,
-    audience,
+    audiences: [audience],
     clockSkewSeconds: CLOCK_SKEW_SECONDS,
     senderConstrained: 'checked_by_caller',
   }

@@ -40,7 +40,7 @@ export function tokenEndpoint(options: TokenEndpointOptions): Endpoint {
       describeKey: (kid) => ring().keys.find((key) => key.kid === kid)?.state,
       policy: {
         issuer,
-        audience,
+        audiences: [audience],
         clockSkewSeconds: proxy.clockSkewSeconds,
         senderConstrained: 'checked_by_caller',
       },

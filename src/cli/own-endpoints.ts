@@ -45,33 +45,33 @@ export function createOwnEndpoints(
 ): OwnEndpoints {
   const { url: issuer } = config.issuer
   const guard = createRevocationGuard(revocations, { ...config.revocations, log })
-  const verifierFor = (audience: string | readonly string[]) =>
+  const verifierFor = (accepted: readonly string[]) =>
     createTokenVerifier(
       createRingKeys(ring.current),
       {
         issuer,
-        audience,
+        audiences: accepted,
         clockSkewSeconds: CLOCK_SKEW_SECONDS,
         senderConstrained: 'checked_by_caller',
       },
       clock,
     )
   const requireRightSender = issuerSenderCheck({ store, secrets }, CLOCK_SKEW_SECONDS, clock)
-  const authenticatorFor = (audience: string | readonly string[]) =>
+  const authenticatorFor = (accepted: readonly string[]) =>
     createTokenAuthenticator({
       issuer,
-      verify: verifierFor(audience),
+      verify: verifierFor(accepted),
       requireRightSender,
       ...guard,
       trustedProxies: blockListOf(config.trustedProxies),
     })
   const feed = createRevocationFeed({
     live: revocations,
-    authenticate: authenticatorFor(issuer),
+    authenticate: authenticatorFor([issuer]),
     clock,
     log,
   })
-  const reports = reportRoutes({ store, authenticate: authenticatorFor(issuer), clock })
+  const reports = reportRoutes({ store, authenticate: authenticatorFor([issuer]), clock })
   const userinfo = createUserinfoRoute({
     authenticate: authenticatorFor(audiences),
     users: registry.users,

@@ -97,7 +97,7 @@ export async function openProxy(
     jwks,
     {
       issuer: issuer.url,
-      audience: proxy.url,
+      audiences: [proxy.url],
       clockSkewSeconds: proxy.clockSkewSeconds,
       senderConstrained: 'checked_by_caller',
     },

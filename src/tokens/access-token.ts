@@ -23,8 +23,8 @@ export type AccessToken = {
 
 export type ClaimsPolicy = {
   issuer: string
-  /** Our own identifier, or several, one of which `aud` must contain. */
-  audience: string | readonly string[]
+  /** Identifiers of our own, one of which `aud` must contain. */
+  audiences: readonly string[]
   clockSkewSeconds: number
   /** By whom the sender of a bound token is required: by the caller of the verifier, or else it is refused at once. */
   senderConstrained?: 'checked_by_caller' | 'refused'
@@ -45,7 +45,7 @@ export const CLAIM_RULES: readonly Rule<JudgedClaims>[] = [
   {
     name: 'audience',
     refusalOf: ({ claims, policy }) =>
-      [claims.aud].flat().some((each) => [policy.audience].flat().includes(each))
+      claims.aud.some((each) => policy.audiences.includes(each))
         ? undefined
         : invalidToken('The token is for another audience.', 'wrong_audience'),
   },
@@ -93,7 +93,7 @@ export function toAccessToken(kid: string, claims: Claims): AccessToken {
     jti: claims.jti,
     subject: claims.sub,
     clientId: claims.client_id,
-    audiences: [claims.aud].flat(),
+    audiences: claims.aud,
     tenantId: claims.tenant_id,
     scopes: new Set(claims.scope.split(' ').filter(Boolean)),
     limits: claims.limits,

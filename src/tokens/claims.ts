@@ -18,7 +18,7 @@ export type Confirmation = { jkt?: string | undefined; 'x5t#S256'?: string | und
 /** RFC 9068 §2.2 with our own `tenant_id` and `limits`. Times are in seconds since the epoch. */
 export type Claims = {
   iss: string
-  aud: string | readonly string[]
+  aud: readonly string[]
   sub: string
   client_id: string
   jti: string
@@ -47,7 +47,7 @@ type Members = Readonly<Record<string, unknown>>
 export function parseClaims(payload: Members): Claims {
   return {
     iss: required(payload, 'iss', isText),
-    aud: required(payload, 'aud', isAudience),
+    aud: [required(payload, 'aud', isAudience)].flat(),
     sub: required(payload, 'sub', isName),
     client_id: required(payload, 'client_id', isName),
     jti: required(payload, 'jti', isName),

@@ -51,7 +51,7 @@ test('100,000 random kids over ten cooldowns cause ten fetches, and no good toke
     clock,
     log: createLog('silent'),
   })
-  const policy = { issuer: issuer.url, audience: AUDIENCE, clockSkewSeconds: 30 }
+  const policy = { issuer: issuer.url, audiences: [AUDIENCE], clockSkewSeconds: 30 }
   const verify = createTokenVerifier(jwks, policy, clock)
   await jwks.fetch(KID)
   const good = await issuer.sign()

@@ -13,7 +13,7 @@ const date = z.number().min(0).max(253_402_300_799)
 const name = z.string().min(1)
 const schema = z.object({
   iss: z.string(),
-  aud: z.union([z.string(), z.array(z.string())]),
+  aud: z.union([z.string().transform((one) => [one]), z.array(z.string())]),
   sub: name,
   client_id: name,
   jti: name,

@@ -19,7 +19,7 @@ const other = generateKeyPairSync('rsa', { modulusLength: 2048 })
 
 const policy = {
   issuer: ISSUER,
-  audience: PROXY,
+  audiences: [PROXY],
   clockSkewSeconds: 30,
   senderConstrained: 'checked_by_caller',
 } as const
