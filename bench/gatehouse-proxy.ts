@@ -9,26 +9,31 @@ export type GatehouseProxyOptions = {
   url: string
   opsPort: number
   settings?: Readonly<Record<string, string>>
+  flagsOfNode?: readonly string[]
 }
 
 /** Starts the proxy as an operator runs it, on the core for what is measured, and waits until it is ready; gives its process id. */
 export async function startGatehouseProxy(
   lab: Lab,
-  { issuerUrl, upstreamUrl, url, opsPort, settings = {} }: GatehouseProxyOptions,
+  { issuerUrl, upstreamUrl, url, opsPort, settings = {}, flagsOfNode = [] }: GatehouseProxyOptions,
 ): Promise<number> {
-  const pid = lab.start('gatehouse', [process.execPath, '--expose-gc', mainFile(), 'proxy'], {
-    core: SERVER_CORE,
-    env: {
-      GATEHOUSE_DATA_DIR: join(lab.dir, 'data'),
-      GATEHOUSE_ISSUER__URL: issuerUrl,
-      GATEHOUSE_PROXY__URL: url,
-      GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${new URL(url).port}`,
-      GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${opsPort}`,
-      GATEHOUSE_PROXY__UPSTREAMS: upstreamUrl,
-      GATEHOUSE_REVOCATIONS__FEED: 'off',
-      ...settings,
+  const pid = lab.start(
+    'gatehouse',
+    [process.execPath, '--expose-gc', ...flagsOfNode, mainFile(), 'proxy'],
+    {
+      core: SERVER_CORE,
+      env: {
+        GATEHOUSE_DATA_DIR: join(lab.dir, 'data'),
+        GATEHOUSE_ISSUER__URL: issuerUrl,
+        GATEHOUSE_PROXY__URL: url,
+        GATEHOUSE_PROXY__LISTEN: `127.0.0.1:${new URL(url).port}`,
+        GATEHOUSE_PROXY__OPS_LISTEN: `127.0.0.1:${opsPort}`,
+        GATEHOUSE_PROXY__UPSTREAMS: upstreamUrl,
+        GATEHOUSE_REVOCATIONS__FEED: 'off',
+        ...settings,
+      },
     },
-  })
+  )
   await waitFor(`http://127.0.0.1:${opsPort}/readyz`, (status) => status === 200)
   return pid
 }
