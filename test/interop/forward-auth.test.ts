@@ -22,7 +22,7 @@ const SERVERS = [
   { name: 'nginx', file: 'nginx.conf', probe: ['nginx', '-v'] },
   { name: 'caddy', file: 'Caddyfile', probe: ['caddy', 'version'] },
   { name: 'envoy', file: 'envoy.yaml', probe: [ENVOY, '--version'] },
-  { name: 'traefik', file: 'traefik.yaml', probe: ['traefik', 'version'] },
+  { name: 'traefik', file: 'traefik-dynamic.yaml', probe: ['traefik', 'version'] },
 ] as const
 const commands = (folder: string, port: number): Record<string, string[]> => ({
   nginx: ['nginx', '-p', folder, '-c', 'nginx.conf', '-g', 'daemon off;'],
@@ -31,7 +31,7 @@ const commands = (folder: string, port: number): Record<string, string[]> => ({
   traefik: [
     'traefik',
     `--entrypoints.web.address=127.0.0.1:${port}`,
-    '--providers.file.filename=traefik.yaml',
+    '--providers.file.filename=traefik-dynamic.yaml',
   ],
 })
 const here = SERVERS.filter(({ name, probe }) =>
