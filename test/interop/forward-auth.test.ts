@@ -61,12 +61,16 @@ beforeEach(() => {
   proxy.model.received.length = 0
 })
 
-/** The example as it is, with the addresses of this test in it. */
-async function start({ name, file }: (typeof SERVERS)[number]) {
+/** The example as it is, with the addresses of this test in it, once it answers what is no route of Gatehouse so. */
+async function start(
+  { name, file }: (typeof SERVERS)[number],
+  gatehouse: number,
+  isVerdict: (status: number) => boolean,
+) {
   const [port = 0] = await freePorts(1)
   const folder = mkdtempSync(join(tmpdir(), `gatehouse-${name}-`))
   cpSync(examples, folder, { recursive: true })
-  const ports = { 8080: proxy.port, 8000: Number(new URL(proxy.model.url).port), 8070: port }
+  const ports = { 8080: gatehouse, 8000: Number(new URL(proxy.model.url).port), 8070: port }
   const text = Object.entries(ports).reduce(
     (result, [from, to]) =>
       result.replaceAll(new RegExp(`(:|port_value: )${from}\\b`, 'g'), `$1${to}`),
@@ -76,10 +80,9 @@ async function start({ name, file }: (typeof SERVERS)[number]) {
   const [program = '', ...args] = commands(folder, port)[name] ?? []
   const env = { ...process.env, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder }
   const child: ChildProcess = spawn(program, args, { cwd: folder, env, stdio: 'ignore' })
-  // No route of Gatehouse. Traefik answers before it has read its file.
-  await waitUntil(
-    `a verdict through ${name}`,
-    async () => (await fetch(`http://127.0.0.1:${port}/`)).status === 403,
+  // Traefik answers before it has read its file.
+  await waitUntil(`a verdict through ${name}`, async () =>
+    isVerdict((await fetch(`http://127.0.0.1:${port}/`)).status),
   )
   return {
     port,
@@ -96,7 +99,7 @@ describe.each(here)('$name in front of the model server', (server) => {
   let front: Awaited<ReturnType<typeof start>>
   let token: string
   beforeAll(async () => {
-    front = await start(server)
+    front = await start(server, proxy.port, (status) => status === 403)
     token = await proxy.issuer.sign({ sub: 'robot', tenant_id: 'acme' })
   })
   afterAll(() => front.stop())
@@ -182,10 +185,14 @@ describe.each(here)('$name in front of the model server', (server) => {
       ['x-original-method', 'x-original-uri'],
       ['x-forwarded-method', 'x-forwarded-uri'],
     ] as const) {
-      const answer = await ask('/v1/models', { [method]: 'GET', [uri]: '/health' })
-      expect([401, 403]).toContain(answer.status)
+      const claimed = { [method]: 'GET', [uri]: '/health' }
+      expect((await ask('/v1/models', claimed)).status).toBe(401)
+      expect(proxy.model.received).toHaveLength(0)
+      expect((await ask('/v1/models', { ...claimed, ...authorized() })).status).toBe(200)
+      expect(proxy.model.received.splice(0)).toMatchObject([
+        { method: 'GET', target: '/v1/models' },
+      ])
     }
-    expect(proxy.model.received).toHaveLength(0)
   })
 
   test.each([
@@ -231,6 +238,17 @@ describe.each(here)('$name in front of the model server', (server) => {
     expect(await events.next()).toMatchObject({ value: 'data: 2\n\n' })
     expect(await events.next()).toMatchObject({ done: true })
     proxy.model.answer()
+  })
+
+  test('lets nobody in while Gatehouse does not answer', async () => {
+    const [nobody = 0] = await freePorts(1)
+    const alone = await start(server, nobody, (status) => status >= 500)
+    for (const path of ['/v1/models', '/health']) {
+      const url = `http://127.0.0.1:${alone.port}${path}`
+      expect((await fetch(url, { headers: authorized() })).status).toBeGreaterThanOrEqual(500)
+    }
+    expect(proxy.model.received).toHaveLength(0)
+    await alone.stop()
   })
 
   test('passes on a bound token with a proof for the public address', async () => {
