@@ -40,6 +40,8 @@ const WITHHELD = new Set([
   'client-cert-chain',
 ])
 const WITHHELD_PREFIX = /^x-(?:gatehouse|forwarded)(?:-|$)/
+const ODD = /[^a-z0-9-]/
+const EVERY_ODD = /[^a-z0-9-]/g
 const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
 /**
@@ -95,9 +97,9 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
   return headers
 }
 
-/** Servers behind CGI-like gateways read `_` as `-`, so both spellings of a name count. */
+/** CGI (RFC 3875 §4.1.18) and its like read `_` as `-`, and some what else a name may have: all spellings of one count. */
 function isWithheld(name: string): boolean {
-  const dashed = name.includes('_') ? name.replaceAll('_', '-') : name
+  const dashed = ODD.test(name) ? name.replace(EVERY_ODD, '-') : name
   const isDisguised = dashed !== name && dashed === 'content-length'
   return (
     isDisguised || HOP_BY_HOP.has(dashed) || WITHHELD.has(dashed) || WITHHELD_PREFIX.test(dashed)
