@@ -45,6 +45,9 @@ export function readRequestBody(
   if (isChunked) return open
   if (contentLength === undefined || contentLength === 0) return null
   if (contentLength > COLLECT_UP_TO_BYTES) return open
+  // Its events have been: while the caller was being checked, say.
+  if (req.destroyed) throw new ClientGone()
+  limits.signal.throwIfAborted()
   return takeWhole(req, contentLength, limits) ?? collect(req, limits)
 }
 
@@ -52,10 +55,10 @@ export function readRequestBody(
 function takeWhole(
   req: IncomingMessage,
   length: number,
-  { bytes, onChunk, signal }: BodyLimits,
+  { bytes, onChunk }: BodyLimits,
 ): Buffer | undefined {
-  if (req.destroyed || signal.aborted || req.readableLength < length) return undefined
-  const body: unknown = req.read()
+  // Takes nothing when that is not all there.
+  const body: unknown = req.readableLength < length ? null : req.read(length)
   if (!(body instanceof Buffer)) return undefined
   bytes.in += body.length
   onChunk(body)
@@ -67,9 +70,6 @@ function collect(
   { bytes, idleMs, leastRate = LEAST_RATE, onChunk, signal }: BodyLimits,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // Its events have been: while the caller was being checked, say.
-    if (req.destroyed) return reject(new ClientGone())
-    signal.throwIfAborted()
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
       pace.came(chunk.length)

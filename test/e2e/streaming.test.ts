@@ -178,6 +178,40 @@ describe('uploads', () => {
     expect(arrived).toBe('one,two,three')
   })
 
+  test('a small one arrives whole that came in pieces while its call waited for its turn', async () => {
+    const busy = await startLoneProxy(['proxy.maxInFlightPerUpstream=1'])
+    const held: (() => void)[] = []
+    let body = ''
+    busy.model.answer(async (req, res) => {
+      if (req.url === '/health') return res.end()
+      body = await text(req)
+      return held.push(() => res.end('{}'))
+    })
+    const credentials = `Bearer ${await busy.issuer.sign()}`
+    const first = busy.call(credentials)
+    await expect.poll(() => held.length).toBe(1)
+    const [lead, rest] = ['{"a":"票', '据"}']
+    const head = [
+      'POST /v1/chat/completions HTTP/1.1',
+      'Host: x',
+      `Authorization: ${credentials}`,
+      `Content-Length: ${Buffer.byteLength(lead + rest)}`,
+    ]
+    const second = connect(busy.port, '127.0.0.1')
+    for (const piece of [`${head.join('\r\n')}\r\n\r\n${lead}`, rest]) {
+      second.write(piece)
+      // By the answer to another question the piece has been read.
+      await fetch(`${busy.url}/health`)
+    }
+    held.shift()?.()
+    await expect.poll(() => held.length).toBe(1)
+    expect(body).toBe(lead + rest)
+    held.shift()?.()
+    await first
+    second.destroy()
+    await busy.close()
+  })
+
   test('a model server that reads nothing holds back the client instead of filling our memory', async () => {
     const roomy = await startLoneProxy(['proxy.maxBodyBytes=1000000000'])
     let begin = () => undefined as void

@@ -32,14 +32,12 @@ const LIMITS: BodyLimits = {
   signal: new AbortController().signal,
 }
 
-const read = (req: IncomingMessage, limits: Partial<BodyLimits> = {}) =>
-  Promise.resolve(
-    readRequestBody(req, readRequestHeaders(req.rawHeaders), {
-      ...LIMITS,
-      bytes: { in: 0 },
-      ...limits,
-    }),
-  )
+const read = async (req: IncomingMessage, limits: Partial<BodyLimits> = {}) =>
+  readRequestBody(req, readRequestHeaders(req.rawHeaders), {
+    ...LIMITS,
+    bytes: { in: 0 },
+    ...limits,
+  })
 
 describe('a small body', () => {
   test('is read whole', async () => {
@@ -57,24 +55,36 @@ describe('a small body', () => {
     socket.destroy()
   })
 
-  test('that has come is counted, shown and given at once, and the connection is good for the next', async () => {
-    const { req, res, socket } = await send('hello', 5)
-    await waitUntil('the body', async () => req.readableLength === 5)
-    const bytes = { in: 0 }
-    const shown: Buffer[] = []
-    const body = readRequestBody(req, readRequestHeaders(req.rawHeaders), {
-      ...LIMITS,
-      bytes,
-      onChunk: (chunk) => shown.push(chunk),
-    })
-    expect([body, bytes.in, shown]).toEqual([Buffer.from('hello'), 5, [Buffer.from('hello')]])
-    const next = once(server, 'request')
-    res.end()
-    socket.write('GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n')
-    const [{ url }] = (await next) as [IncomingMessage]
-    expect([url, req.complete]).toEqual(['/next', true])
-    socket.destroy()
-  })
+  test.each([
+    ['at once', ['hello']],
+    ['in pieces', ['he', 'll', 'o']],
+  ] as const)(
+    'that has come %s is counted, shown and given whole, and the connection is good for the next',
+    async (_, [first, ...others]) => {
+      const { req, res, socket } = await send(first, 5)
+      let length = first.length
+      for (const piece of others) {
+        await waitUntil('a piece', async () => req.readableLength === length)
+        socket.write(piece)
+        length += piece.length
+      }
+      await waitUntil('the body', async () => req.readableLength === 5)
+      const bytes = { in: 0 }
+      const shown: Buffer[] = []
+      const body = readRequestBody(req, readRequestHeaders(req.rawHeaders), {
+        ...LIMITS,
+        bytes,
+        onChunk: (chunk) => shown.push(chunk),
+      })
+      expect([body, bytes.in, shown]).toEqual([Buffer.from('hello'), 5, [Buffer.from('hello')]])
+      const next = once(server, 'request')
+      res.end()
+      socket.write('GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n')
+      const [{ url }] = (await next) as [IncomingMessage]
+      expect([url, req.complete]).toEqual(['/next', true])
+      socket.destroy()
+    },
+  )
 
   test.each([
     ['all of it had come', 'hello'],
