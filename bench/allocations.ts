@@ -21,6 +21,8 @@ const { values: flags } = parseArgs({
   },
 })
 const WARM_UP_SECONDS = 6
+/** What the permission model would add itself. */
+const AS_IN_SANDBOX = ['--disable-proto=delete', '--disallow-code-generation-from-strings']
 
 type Node = { callFrame: CallFrame; selfSize: number; children: Node[] }
 type CallFrame = z.output<typeof callFrameSchema>
@@ -47,26 +49,20 @@ await inLab(async (lab) => {
   const issuer = await startTestIssuer(issuerPort)
   await startBackend(lab, backendPort)
   const upstreamUrl = `http://127.0.0.1:${backendPort}`
-  const flagsOfNode = ['--import', here('heap-sampler.ts')]
+  const sampler = ['--import', here('heap-sampler.ts')]
   const samplesOf = (name: string) => join(lab.dir, `${name}.heapprofile`)
   const gatehouse = await startGatehouseProxy(lab, {
     issuerUrl: issuer.url,
     upstreamUrl,
     url,
     opsPort,
-    flagsOfNode,
+    flagsOfNode: [...AS_IN_SANDBOX, ...sampler],
     settings: { GATEHOUSE_SANDBOX: 'false', SAMPLES_TO: samplesOf('gatehouse') },
   })
   const undiciUrl = `http://127.0.0.1:${undiciPort}`
   const undici = lab.start(
     'undici',
-    [
-      process.execPath,
-      ...flagsOfNode,
-      here('bare-undici-proxy.ts'),
-      String(undiciPort),
-      upstreamUrl,
-    ],
+    [process.execPath, ...sampler, here('bare-undici-proxy.ts'), String(undiciPort), upstreamUrl],
     { core: SERVER_CORE, env: { SAMPLES_TO: samplesOf('undici') } },
   )
   await waitFor(undiciUrl)
@@ -125,11 +121,17 @@ function nameOf({ functionName, url, lineNumber }: CallFrame): string {
 async function readProfile(file: string): Promise<Node> {
   for (let tries = 0; tries < 100; tries += 1) {
     await pause(100)
-    try {
-      return profileSchema.parse(JSON.parse(readFileSync(file, 'utf8'))).head
-    } catch {
-      // Not yet, or not all of it.
-    }
+    const profile = readJson(file)
+    if (profile !== undefined) return profileSchema.parse(profile).head
   }
   throw new Error(`${file} was not written`)
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch {
+    // Not yet, or not all of it.
+    return undefined
+  }
 }

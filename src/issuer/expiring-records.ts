@@ -1,12 +1,11 @@
 import type { AdapterPayload } from 'oidc-provider'
 import { z } from 'zod'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
+import { isObject } from '../kernel/is-object.ts'
 import { ConflictError, type Expectation, type Store } from '../store/store.ts'
 
 /** What oidc-provider says about one session, code or token; `jti` and what else names it is left out. */
-const payloadSchema = z.custom<AdapterPayload>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-)
+const payloadSchema = z.custom<AdapterPayload>(isObject)
 
 /** Times are in seconds since the epoch; `consumed_at` says that it was used up then. */
 const recordSchema = z.strictObject({

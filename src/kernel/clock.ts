@@ -1,4 +1,4 @@
-/** The current time in milliseconds since the epoch. Every rule that depends on time is handed one. */
+/** The current time in whole milliseconds since the epoch. Every rule that depends on time is handed one. */
 export type Clock = () => number
 
 export const systemClock: Clock = () => Date.now()

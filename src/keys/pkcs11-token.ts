@@ -48,6 +48,7 @@ export function openPkcs11Token(names: Pkcs11, settings: Pkcs11Settings, log: Lo
     throw new ConfigError([`keys.pkcs11.module: cannot be loaded (${firstLineOf(error)})`])
   }
   let refusedPin: ConfigError | undefined
+  let isClosed = false
   let lines = Promise.resolve(connectAtStart())
   let turn = 0
 
@@ -104,7 +105,7 @@ export function openPkcs11Token(names: Pkcs11, settings: Pkcs11Settings, log: Lo
       return await result
     } catch (error) {
       // Whoever fails first opens it again, for all.
-      if (lines === offered) {
+      if (lines === offered && !isClosed) {
         lines = reopen(used)
         // Told to whoever asks next.
         lines.catch(() => undefined)
@@ -127,6 +128,7 @@ export function openPkcs11Token(names: Pkcs11, settings: Pkcs11Settings, log: Lo
       }
     },
     async close() {
+      isClosed = true
       for (const { end, handle } of await lines.catch(() => [])) {
         await end
         try {

@@ -112,10 +112,10 @@ export const READ = createScript(`${STAND}return reply(1)`)
 export const ENTER = createScript(`${STAND}
 local last = now + ARGV[3]
 for account = 1, accounts do
-  local _, concurrency, _, tokens = quotasOf(account)
   local _, leases = keysOf(account)
-  local late = (concurrency or tokens) and redis.call('ZRANGEBYSCORE', leases, '(' .. last, '+inf') or {}
+  local late = standings[account][3] > 0 and redis.call('ZRANGEBYSCORE', leases, '(' .. last, '+inf') or {}
   for _, lease in ipairs(late) do redis.call('ZADD', leases, last, lease) end
+  if #late > 0 then redis.call('PEXPIRE', leases, ARGV[3]) end
 end
 for account = 1, accounts do
   local rpm, concurrency, requests, tokens = quotasOf(account)

@@ -41,7 +41,8 @@ const LAST_DATE = 253_402_300_799
 type Members = Readonly<Record<string, unknown>>
 
 /**
- * Claims as they must be at least; an AuthError `invalid_token` names the first that is not. Spelt out: where no code may
+ * Claims as they must be at least, with whatever else `limits` and `cnf` hold; an AuthError `invalid_token` names the first that
+ * is not. Spelt out: where no code may
  * be generated, a schema took a third as long as the RSA signature (bench/verification.ts).
  */
 export function parseClaims(payload: Members): Claims {

@@ -183,9 +183,12 @@ describe('uploads', () => {
     const held: (() => void)[] = []
     let body = ''
     busy.model.answer(async (req, res) => {
-      if (req.url === '/health') return res.end()
+      if (req.url === '/health') {
+        res.end()
+        return
+      }
       body = await text(req)
-      return held.push(() => res.end('{}'))
+      held.push(() => res.end('{}'))
     })
     const credentials = `Bearer ${await busy.issuer.sign()}`
     const first = busy.call(credentials)

@@ -1,4 +1,3 @@
-import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { AuthError } from '../../src/kernel/errors.ts'
@@ -7,7 +6,7 @@ import { parseClaims } from '../../src/tokens/claims.ts'
 /** The same said by a schema: RFC 9068 §2.2, RFC 7519 §2 for dates, and what the claims of our own are made of. */
 const count = z.int().positive().optional()
 const limitSet = z
-  .object({ rpm: count, concurrency: count, daily_requests: count, daily_tokens: count })
+  .looseObject({ rpm: count, concurrency: count, daily_requests: count, daily_tokens: count })
   .optional()
 const date = z.number().min(0).max(253_402_300_799)
 const name = z.string().min(1)
@@ -23,14 +22,14 @@ const schema = z.object({
   scope: z.string().default(''),
   tenant_id: name.default('default'),
   limits: z
-    .object({
+    .looseObject({
       subject: limitSet,
       client: limitSet,
       tenant: limitSet,
       weight: z.number().positive().optional(),
     })
     .default({}),
-  cnf: z.object({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
+  cnf: z.looseObject({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
 })
 
 const GOOD = {
@@ -48,7 +47,7 @@ const GOOD = {
   cnf: { jkt: 'k', 'x5t#S256': 'c' },
 }
 
-const odd = fc.constantFrom<unknown>(
+const ODD: readonly unknown[] = [
   undefined,
   null,
   '',
@@ -83,7 +82,7 @@ const odd = fc.constantFrom<unknown>(
   { weight: 0 },
   { weight: Infinity },
   { weight: 2 },
-)
+]
 
 type Outcome = { taken: object } | { refused: string }
 
@@ -102,13 +101,14 @@ function outcomeOfSchema(payload: Record<string, unknown>): Outcome {
     : { taken: data }
 }
 
-test('claims are taken and refused as a schema says it, and the first that is not good is named', () => {
-  const members = fc.dictionary(fc.constantFrom(...Object.keys(GOOD)), odd, { maxKeys: 2 })
-  fc.assert(
-    fc.property(members, (changed) => {
-      const payload = { ...GOOD, ...changed, unknown: 1 }
-      expect(outcomeOf(payload)).toMatchObject(outcomeOfSchema(payload))
-    }),
-    { numRuns: 3000 },
-  )
+test('claims are taken and refused as a schema says it, whatever one of them is', () => {
+  const changes = Object.keys(GOOD).flatMap((name) => ODD.map((value) => ({ [name]: value })))
+  for (const changed of changes) {
+    const payload = { ...GOOD, ...changed, unknown: 1 }
+    expect(outcomeOf(payload)).toEqual(outcomeOfSchema(payload))
+  }
+})
+
+test('of several that are not good the first is named', () => {
+  expect(outcomeOf({ ...GOOD, cnf: 'x', sub: '', exp: -1 })).toEqual({ refused: 'claim_sub' })
 })
