@@ -31,7 +31,7 @@ test('kill -9 in the midst of 1,000 commits, twenty times, loses nothing acknowl
     expect(clients).toEqual(expect.arrayContaining(acknowledged))
     expect(names).toEqual(clients)
   }
-}, 60_000)
+})
 
 test('a second process is refused with a hint, and let in once the first was killed', async () => {
   const path = join(folder, 'locked.db')
