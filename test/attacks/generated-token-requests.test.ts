@@ -80,7 +80,8 @@ test(`RFC 6749 §5: ${REQUESTS} generated token requests get a token exactly whe
     { numRuns: REQUESTS / LANES, endOnFailure: false },
   )
   expect(granted.size).toBe(4)
-}, 120_000)
+  // A minute on a quiet machine; none is too slow for it.
+}, 600_000)
 
 function laneAt(i: number): Lane {
   const lane = world.lanes[i]
