@@ -6,21 +6,8 @@ export type ChainHead = { seq: number; hash: string }
 
 export const CHAIN_START: ChainHead = { seq: 0, hash: '' }
 
-/** Completes drafts to lines, each with the hash of the one before, and gives the last hash. */
-export function linkDrafts(
-  drafts: readonly string[],
-  lastHash: string,
-): { lines: string[]; lastHash: string } {
-  let prev = lastHash
-  const lines = drafts.map((draft) => {
-    const hashed = `${draft},"prev":"${prev}"`
-    prev = hashOf(`${hashed}}`)
-    return `${hashed},"hash":"${prev}"}`
-  })
-  return { lines, lastHash: prev }
-}
-
-const hashOf = (text: string): string => hash('sha256', text, 'base64url')
+/** What a line says of itself: the SHA-256 of its text without this member. */
+export const hashOf = (text: string | Buffer): string => hash('sha256', text, 'base64url')
 
 const HASH_MEMBER = /,"hash":"[A-Za-z0-9_-]{43}"\}$/
 

@@ -36,15 +36,13 @@ export function createFileSink({ dir, writer, clock, ...options }: FileSinkOptio
   }
 
   return {
-    async write(lines) {
-      const text = Buffer.from(`${lines.join('\n')}\n`)
+    async write(text) {
       const into = await fileForToday()
       await writeFully(into.file, text, into.bytes)
       into.bytes += text.length
     },
-    writeSync(lines) {
+    writeSync(text) {
       if (current === undefined) return
-      const text = Buffer.from(`${lines.join('\n')}\n`)
       // The very bytes that may be under way already, at the same place.
       writeSync(current.file.fd, text, 0, text.length, current.bytes)
       current.bytes += text.length

@@ -26,12 +26,14 @@ export function createJournalSink(
   store: Pick<Store, 'appendAll' | 'close'>,
   journal: Journal,
 ): AuditSink {
-  let begun: { lines: readonly string[]; done: number } | undefined
+  let begun: { text: Buffer; lines: readonly string[]; done: number } | undefined
   return {
-    async write(lines) {
-      if (begun?.lines !== lines) begun = { lines, done: 0 }
-      while (begun.done < lines.length) {
-        const chunk = lines.slice(begun.done, begun.done + CHUNK)
+    async write(text) {
+      if (begun?.text !== text) {
+        begun = { text, lines: text.toString().trimEnd().split('\n'), done: 0 }
+      }
+      while (begun.done < begun.lines.length) {
+        const chunk = begun.lines.slice(begun.done, begun.done + CHUNK)
         await store.appendAll(journal, chunk).catch((error: unknown) => {
           // It is there, and a failover that loses it shows as a gap in the chain.
           if (!(error instanceof UnconfirmedWriteError)) throw error

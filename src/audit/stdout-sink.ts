@@ -7,14 +7,12 @@ const writeSome = promisify(write)
 
 /** Lines on standard output. What a full pipe has not taken of a batch is sent when that comes again. */
 export function createStdoutSink(fd = STDOUT): AuditSink {
-  let begun: { lines: readonly string[]; text: Buffer; done: number } | undefined
+  let begun: { text: Buffer; done: number } | undefined
   return {
-    async write(lines) {
-      if (begun?.lines !== lines) {
-        begun = { lines, text: Buffer.from(`${lines.join('\n')}\n`), done: 0 }
-      }
-      while (begun.done < begun.text.length) {
-        const { bytesWritten } = await writeSome(fd, begun.text, begun.done)
+    async write(text) {
+      if (begun?.text !== text) begun = { text, done: 0 }
+      while (begun.done < text.length) {
+        const { bytesWritten } = await writeSome(fd, text, begun.done)
         begun.done += bytesWritten
       }
     },

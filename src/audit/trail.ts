@@ -3,14 +3,15 @@ import { createIsoTime, type Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import type { CheckResult } from '../kernel/ops-server.ts'
-import { linkDrafts, type ChainHead } from './chain.ts'
+import type { ChainHead } from './chain.ts'
 import { formatDraft, type AuditFacts } from './record.ts'
+import { createWaitingLines } from './waiting-lines.ts'
 
-/** Where lines go. After a failure the same batch comes again, before any other. */
+/** Where whole lines go, each with its newline. After a failure the same text comes again, before any other. */
 export type AuditSink = {
-  write: (lines: readonly string[]) => Promise<void>
+  write: (text: Buffer) => Promise<void>
   /** The same at once, when the process is about to end. */
-  writeSync?: (lines: readonly string[]) => void
+  writeSync?: (text: Buffer) => void
   /** What was written will outlive a power cut. */
   sync?: () => Promise<void>
   close: () => Promise<void>
@@ -49,33 +50,29 @@ const CHECKPOINT_EVERY_MS = 60_000
 const DEAD_AFTER_MS = 5000
 /** About 25 MB: what a busy proxy records in four seconds. */
 const MAX_WAITING = 50_000
-const MAX_BATCH = 5000
 
 /**
- * The trail of one writer: records are serialised at once and, every 200 ms, chained and written together. A batch that
- * cannot be written is tried again until it can.
+ * The trail of one writer: records are chained at once and, every 200 ms, written together. A batch that cannot be written
+ * is tried again until it can.
  */
 export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
   const { writer, sink, onFailure, clock, log, monotonicMs = () => performance.now() } = options
   const isoTime = createIsoTime(clock)
-  let { seq, hash: chainedHash } = options.head
+  const lines = createWaitingLines(options.head, monotonicMs)
   /** How far the sink has confirmed it. */
-  let written: ChainHead = options.head
-  /** Serialised, and not yet in a batch. */
-  let drafts: string[] = []
-  let draftsSinceMs = 0
-  /** Chained, and not yet confirmed by the sink. */
-  let batch: readonly string[] = []
-  let batchSinceMs = 0
+  let written = options.head
   let flushing: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   let hasFailed = false
   let lost = 0
 
-  const waitingSinceMs = () => (batch.length > 0 ? batchSinceMs : draftsSinceMs)
-  const waiting = () => batch.length + drafts.length
-  const isFailing = () =>
-    hasFailed || (waiting() > 0 && monotonicMs() - waitingSinceMs() > DEAD_AFTER_MS) || isFull()
+  const waiting = () => lines.head().seq - written.seq
+  const waitingMs = () => {
+    const sinceMs = lines.sinceMs()
+    return sinceMs === undefined ? 0 : monotonicMs() - sinceMs
+  }
+  const isFailing = () => hasFailed || waitingMs() > DEAD_AFTER_MS || isFull()
+  const hasMoreToWrite = () => waiting() > 0 && !hasFailed
   const isFull = () => waiting() >= MAX_WAITING
 
   function record(facts: AuditFacts): void {
@@ -84,33 +81,26 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
       lost += 1
       return
     }
-    if (drafts.length === 0) draftsSinceMs = monotonicMs()
-    seq += 1
-    drafts.push(formatDraft({ time: isoTime(), writer, seq }, facts))
+    lines.push(formatDraft({ time: isoTime(), writer, seq: lines.head().seq + 1 }, facts))
     timer ??= setTimeout(() => void flush(), FLUSH_WITHIN_MS)
   }
 
-  function takeBatch(): void {
-    if (batch.length > 0) return
-    batchSinceMs = draftsSinceMs
-    const linked = linkDrafts(drafts.splice(0, MAX_BATCH), chainedHash)
-    batch = linked.lines
-    chainedHash = linked.lastHash
-  }
-
-  function confirm(): void {
-    written = { seq: written.seq + batch.length, hash: chainedHash }
-    batch = []
+  function confirm(end: ChainHead): void {
+    written = end
+    lines.dropOldest()
     if (hasFailed) log.info({ event: 'audit.recovered', writer }, 'the audit trail goes on')
     hasFailed = false
   }
 
+  /** What comes meanwhile waits for its own turn: a busy writer would never be done. */
   async function writeOut(): Promise<void> {
-    while (waiting() > 0) {
-      takeBatch()
+    const { seq: last } = lines.head()
+    while (written.seq < last) {
+      const batch = lines.oldest()
+      if (batch === undefined) return
       try {
-        await sink.write(batch)
-        confirm()
+        await sink.write(batch.text)
+        confirm(batch.end)
       } catch (error) {
         if (!hasFailed) {
           const fields = { event: 'audit.failed', writer, err: error }
@@ -122,13 +112,15 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
     }
   }
 
-  /** One at a time; whatever comes meanwhile goes along. */
+  /** One at a time. */
   function flush(): Promise<void> {
     clearTimeout(timer)
     timer = undefined
     flushing ??= writeOut().finally(() => {
       flushing = undefined
-      if (waiting() > 0 && !isClosed) timer ??= setTimeout(() => void flush(), FLUSH_WITHIN_MS)
+      if (waiting() === 0 || isClosed) return
+      // Whose time came meanwhile need not wait again.
+      timer ??= setTimeout(() => void flush(), hasFailed ? FLUSH_WITHIN_MS : 0)
     })
     return flushing
   }
@@ -149,14 +141,14 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
   const checkpoints = setInterval(() => void checkpoint(), CHECKPOINT_EVERY_MS).unref()
   /** For an end that waits for nobody, such as that of a bug. */
   const lastChance = () => {
-    while (waiting() > 0 && sink.writeSync !== undefined) {
-      takeBatch()
+    if (sink.writeSync === undefined) return
+    for (let batch = lines.oldest(); batch !== undefined; batch = lines.oldest()) {
       try {
-        sink.writeSync(batch)
+        sink.writeSync(batch.text)
       } catch {
         return
       }
-      confirm()
+      confirm(batch.end)
     }
   }
   process.once('exit', lastChance)
@@ -176,16 +168,16 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
       return { status, detail: 'the audit trail cannot be written' }
     },
     isFailing,
-    lagSeconds: () => (waiting() === 0 ? 0 : (monotonicMs() - waitingSinceMs()) / 1000),
+    lagSeconds: () => waitingMs() / 1000,
     lostRecords: () => lost,
     checkpoint,
     async close() {
       clearInterval(checkpoints)
       // Connections that were just closed say so in the next turn.
       await setImmediate()
-      await flush()
-      // What came while that was under way.
-      await flush()
+      do {
+        await flush()
+      } while (hasMoreToWrite())
       isClosed = true
       clearTimeout(timer)
       process.off('exit', lastChance)

@@ -64,7 +64,7 @@ export async function startProxyWorkers(
   let isServing = false
 
   const writeOut = (lines: string): Promise<void> =>
-    (lastWritten = lastWritten.then(() => stdout.write([lines.trimEnd()])))
+    (lastWritten = lastWritten.then(() => stdout.write(Buffer.from(lines))))
   /** Where lines cannot go on, the worker finds its pipe full, and its audit trail knows what to do. */
   const relay = (from: Readable, write: Parameters<typeof relayLines>[1]) =>
     void relayLines(from, write).catch((error: unknown) =>

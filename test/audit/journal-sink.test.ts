@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest'
-import { CHAIN_START, linkDrafts } from '../../src/audit/chain.ts'
 import { createJournalArchive } from '../../src/audit/journal-archive.ts'
 import { auditJournalOf, createJournalSink } from '../../src/audit/journal-sink.ts'
 import { formatDraft } from '../../src/audit/record.ts'
 import { createTrailVerifier } from '../../src/audit/verify.ts'
-import { callFacts } from '../support/audit-lines.ts'
+import { callFacts, linkDrafts } from '../support/audit-lines.ts'
 import { openTestSqlite } from '../support/stores.ts'
 
 test('a write whose answer is lost is made again: nothing is missing, and what is there twice is no problem', async () => {
@@ -25,9 +24,10 @@ test('a write whose answer is lost is made again: nothing is missing, and what i
   const drafts = Array.from({ length: 1200 }, (_, i) =>
     formatDraft({ time: new Date().toISOString(), writer: 'proxy-1', seq: i + 1 }, callFacts('x')),
   )
-  const { lines } = linkDrafts(drafts, CHAIN_START.hash)
-  await expect(sink.write(lines)).rejects.toThrow('the answer is lost')
-  await sink.write(lines)
+  const lines = linkDrafts(drafts)
+  const text = Buffer.from(`${lines.join('\n')}\n`)
+  await expect(sink.write(text)).rejects.toThrow('the answer is lost')
+  await sink.write(text)
 
   const archive = createJournalArchive(store, journal)
   const verifier = createTrailVerifier([], { allowsRepeats: true })

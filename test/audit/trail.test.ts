@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { CHAIN_START } from '../../src/audit/chain.ts'
 import { createAuditTrail, type AuditSink } from '../../src/audit/trail.ts'
@@ -10,12 +11,17 @@ import { waitUntil } from '../support/wait-until.ts'
 function startTrail(onFailure: 'refuse' | 'continue') {
   const written: string[] = []
   const time = { now: 0 }
-  let write: AuditSink['write'] = async (lines) => void written.push(...lines)
+  let onWrite = (): unknown => undefined
+  const take: AuditSink['write'] = async (text) => {
+    written.push(...text.toString().trimEnd().split('\n'))
+    onWrite()
+  }
+  let write = take
   const { log, lines: logged } = createTestLog()
   const trail = createAuditTrail({
     writer: 'proxy-1',
     head: CHAIN_START,
-    sink: { write: (lines) => write(lines), close: async () => undefined },
+    sink: { write: (text) => write(text), close: async () => undefined },
     onFailure,
     clock: () => time.now,
     monotonicMs: () => time.now,
@@ -33,7 +39,10 @@ function startTrail(onFailure: 'refuse' | 'continue') {
       write = () => new Promise(() => undefined)
     },
     work: () => {
-      write = async (lines) => void written.push(...lines)
+      write = take
+    },
+    onWrite: (next: () => unknown) => {
+      onWrite = next
     },
   }
 }
@@ -53,6 +62,18 @@ test('a record is written within 200 ms without being asked for', async () => {
   await waitUntil('the record', async () => written.length === 1)
   expect(verifyLines(written).problems).toEqual([])
   await trail.close()
+})
+
+test('what comes while a batch is being written waits for the next', async () => {
+  const { trail, written, onWrite } = startTrail('refuse')
+  onWrite(() => written.length < 100 && trail.record(callFacts('meanwhile')))
+  trail.record(callFacts('a'))
+  await waitUntil('the record', async () => written.length > 0)
+  await setImmediate()
+  expect(written).toHaveLength(1)
+  onWrite(() => undefined)
+  await trail.close()
+  expect(verifyLines(written)).toMatchObject({ problems: [], writers: [{ records: 2 }] })
 })
 
 test('while the sink fails, what cannot be recorded is refused; afterwards nothing is missing', async () => {

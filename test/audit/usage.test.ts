@@ -5,7 +5,6 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { usageEndpoint } from '../../src/admin/usage-endpoint.ts'
 import { auditFileName } from '../../src/audit/audit-files.ts'
-import { CHAIN_START, linkDrafts } from '../../src/audit/chain.ts'
 import { auditJournalOf } from '../../src/audit/journal-sink.ts'
 import { keepUsageSums } from '../../src/audit/keep-usage-sums.ts'
 import { formatDraft, type AuditFacts } from '../../src/audit/record.ts'
@@ -14,6 +13,7 @@ import { createFileUsage } from '../../src/audit/usage-of-files.ts'
 import { createJournalUsage } from '../../src/audit/usage-of-journal.ts'
 import { periodOf, reportUsage, type UsageQuery } from '../../src/audit/usage-report.ts'
 import type { Store } from '../../src/store/store.ts'
+import { linkDrafts } from '../support/audit-lines.ts'
 import { callerToken } from '../support/caller-token.ts'
 import { createTestLog } from '../support/log-lines.ts'
 import { openTestSqlite } from '../support/stores.ts'
@@ -49,7 +49,7 @@ function linesOf(calls: readonly Call[], writer = 'proxy-1'): string[] {
     const time = call.time ?? `${DAY}T12:00:00.000Z`
     return formatDraft({ time, writer, seq: i + 1 }, factsOf(call))
   })
-  return linkDrafts(drafts, CHAIN_START.hash).lines
+  return linkDrafts(drafts)
 }
 
 function createPlace() {

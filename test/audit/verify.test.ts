@@ -1,8 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { CHAIN_START, linkDrafts } from '../../src/audit/chain.ts'
 import { formatDraft } from '../../src/audit/record.ts'
-import { callFacts, verifyLines } from '../support/audit-lines.ts'
+import { callFacts, linkDrafts, verifyLines } from '../support/audit-lines.ts'
 
 const TIME = '2026-01-31T09:30:00.000Z'
 
@@ -11,14 +10,14 @@ function chainOf(count: number, writer = 'proxy-1'): string[] {
   const drafts = Array.from({ length: count }, (_, i) =>
     formatDraft({ time: TIME, writer, seq: i + 1 }, callFacts(`request-${i + 1}`)),
   )
-  return linkDrafts(drafts, CHAIN_START.hash).lines
+  return linkDrafts(drafts)
 }
 
 /** The line after whoever changed it has also made its hash anew. */
 function forge(line: string, change: (line: string) => string): string {
   const draft = change(line.slice(0, line.lastIndexOf(',"prev"')))
   const prev = /"prev":"([^"]*)"/.exec(line)?.[1] ?? ''
-  return linkDrafts([draft], prev).lines.join('')
+  return linkDrafts([draft], prev).join('')
 }
 
 const asDenied = (line: string) => line.replace('"allow"', '"deny"')
@@ -127,7 +126,7 @@ describe('a checkpoint', () => {
     const drafts = [2, 3, 4, 5].map((seq) =>
       formatDraft({ time: TIME, writer: 'proxy-1', seq }, callFacts('other')),
     )
-    const anew = linkDrafts(drafts, hashIn(lines[0])).lines
+    const anew = linkDrafts(drafts, hashIn(lines[0]))
     expect(kinds([lines[0] ?? '', ...anew], [point])).toEqual(['rewritten 4'])
   })
 })

@@ -3,11 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { auditFileName } from '../../src/audit/audit-files.ts'
-import { CHAIN_START, linkDrafts } from '../../src/audit/chain.ts'
 import { formatDraft } from '../../src/audit/record.ts'
 import { freePorts } from '../../src/cli/free-ports.ts'
 import { loadOrCreateClientKey } from '../../src/keys/client-key-file.ts'
-import { callFacts } from '../support/audit-lines.ts'
+import { callFacts, linkDrafts } from '../support/audit-lines.ts'
 import { runCommand, startCommand } from '../support/command.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -262,7 +261,7 @@ test('usage adds up what the proxies have on record, page by page, for people an
       { ...callFacts('x'), tenant_id: 'acme', sub, usage: { completion_tokens: 2 } },
     ),
   )
-  const { lines } = linkDrafts(drafts, CHAIN_START.hash)
+  const lines = linkDrafts(drafts)
   const file = join(dir, 'data', 'audit', auditFileName('2026-01-31', 'proxy-1'))
   await writeFile(file, `${lines.join('\n')}\n`)
 
