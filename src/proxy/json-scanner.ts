@@ -14,7 +14,7 @@ export type Place = {
 export type Finder = {
   onFound?: () => void
   /** The text of an object; one that is too long is left out. */
-  onObject?: (text: Buffer) => void
+  onObject?: (text: string) => void
 }
 
 export type JsonScanner = {
@@ -141,9 +141,12 @@ function close(reading: Reading, bytes: Buffer, end: number): void {
   if (path.length > reading.depth) path.pop()
   const { kept } = reading
   if (kept === undefined || reading.depth !== path.length) return
-  keep(reading, bytes, end)
-  if (kept.bytes <= MAX_OBJECT_BYTES) reading.finder.onObject?.(Buffer.concat(kept.parts))
   reading.kept = undefined
+  if (kept.bytes + end - reading.keptFrom > MAX_OBJECT_BYTES) return
+  const { keptFrom, finder } = reading
+  // Mostly it has come in one piece, and need not be copied.
+  if (kept.bytes === 0) finder.onObject?.(bytes.toString('utf8', keptFrom, end))
+  else finder.onObject?.(Buffer.concat([...kept.parts, bytes.subarray(keptFrom, end)]).toString())
 }
 
 function keep({ kept, keptFrom }: Reading, bytes: Buffer, end: number): void {

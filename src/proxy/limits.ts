@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AppError } from '../kernel/errors.ts'
-import type { Leaving, LimitName, Quota, RecallingCounters } from '../store/counters.ts'
+import type { Entered, Leaving, LimitName, Quota, RecallingCounters } from '../store/counters.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { AuditFacts } from '../audit/record.ts'
 import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
@@ -22,7 +22,7 @@ export type Limits = {
    * Counts a request of this caller; undefined where nothing limits it. AppError `rate_limited` with `Retry-After` when a
    * limit is used up: then nothing was counted.
    */
-  enter: (token: AccessToken) => Promise<Counted> | undefined
+  enter: (token: AccessToken) => Counted | Promise<Counted> | undefined
   /** How much the caller has left of each limit; counts nothing. */
   read: (token: AccessToken) => Promise<Remaining[]>
   /** What each subject may use whose token limits nobody. */
@@ -35,10 +35,19 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
   // Leases of all proxies are in one place: no two have the same name.
   const own = randomUUID()
   let entered = 0
-  async function enter(of: LimitedAccounts): Promise<Counted> {
-    entered += 1
-    const lease = `${own}:${entered}`
-    const { isLetIn, ...standing } = await counters.enter(of, lease)
+  let known = new WeakMap<AccessToken, LimitedAccounts | 'none'>()
+
+  /** Of a verified token that is used again, they are the same. */
+  function limitedAccountsOf(token: AccessToken): LimitedAccounts | undefined {
+    let of = known.get(token)
+    if (of === undefined) {
+      of = accountsOf(token, current) ?? 'none'
+      known.set(token, of)
+    }
+    return of === 'none' ? undefined : of
+  }
+
+  function letIn(of: LimitedAccounts, lease: string, { isLetIn, ...standing }: Entered): Counted {
     const limits = remainingOf(of, standing)
     const headers = rateLimitHeaders(limits)
     if (!isLetIn) throw refusal(limits, headers)
@@ -76,15 +85,22 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
 
   return {
     enter(token) {
-      const of = accountsOf(token, current)
-      return of && enter(of)
+      const of = limitedAccountsOf(token)
+      if (of === undefined) return undefined
+      entered += 1
+      const lease = `${own}:${entered}`
+      const entering = counters.enter(of, lease)
+      return entering instanceof Promise
+        ? entering.then((standing) => letIn(of, lease, standing))
+        : letIn(of, lease, entering)
     },
     async read(token) {
-      const of = accountsOf(token, current)
+      const of = limitedAccountsOf(token)
       return of === undefined ? [] : remainingOf(of, await counters.read(of))
     },
     setDefaults(next) {
       current = next
+      known = new WeakMap()
     },
   }
 }

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { AuditFacts } from '../audit/record.ts'
 import { isObject } from '../kernel/is-object.ts'
 import { createEventReader } from './event-data.ts'
-import type { AnswerObserver } from './forward.ts'
+import type { AnswerObserver } from './answer-passage.ts'
 import { createImageCounter, type ImageCounter } from './image-counter.ts'
 import { createJsonScanner, type Place } from './json-scanner.ts'
 import { identityTypeOf } from './media-type.ts'
@@ -87,16 +87,16 @@ const CHOICE: Place = {
 const EVENT: Place = { members: [USAGE, ['choices', { items: CHOICE }]] }
 
 /** Says whether it was known. */
-function reportUsage(text: Buffer, report: (usage: Usage) => void): boolean {
+function reportUsage(text: string, report: (usage: Usage) => void): boolean {
   const usage = parseUsage(text)
   const isKnown = usage?.prompt_tokens !== undefined || usage?.completion_tokens !== undefined
   if (isKnown) report(usage)
   return isKnown
 }
 
-function parseUsage(text: Buffer): Usage | undefined {
+function parseUsage(text: string): Usage | undefined {
   try {
-    const stated: unknown = JSON.parse(text.toString())
+    const stated: unknown = JSON.parse(text)
     if (!isObject(stated)) return undefined
     const { prompt_tokens, completion_tokens } = stated
     return {

@@ -31,11 +31,15 @@ test('a reload takes over the defaults and what becomes of callers while Redis i
   onTestFinished(opened.close)
   const { limits, reload } = opened
   expect(await limits.enter(caller)).toMatchObject({ headers: {} })
-  await expect(limits.enter(caller)).rejects.toMatchObject({ reason: 'subject_daily_requests' })
+  await expect(async () => limits.enter(caller)).rejects.toMatchObject({
+    reason: 'subject_daily_requests',
+  })
   reload({ defaults: { daily_requests: 2 }, onFailure: 'local' })
   expect(await limits.enter(caller)).toMatchObject({ headers: {} })
   reload({ defaults: { daily_requests: 9 }, onFailure: 'refuse' })
-  await expect(limits.enter(caller)).rejects.toMatchObject({ reason: 'limits_unavailable' })
+  await expect(async () => limits.enter(caller)).rejects.toMatchObject({
+    reason: 'limits_unavailable',
+  })
   reload({ defaults: { daily_requests: 1 }, onFailure: 'continue' })
   expect(await limits.enter(caller)).toMatchObject({ headers: {} })
   reload({
@@ -43,5 +47,7 @@ test('a reload takes over the defaults and what becomes of callers while Redis i
     onFailure: 'continue',
     onFailureOf: { daily_requests: 'refuse' },
   })
-  await expect(limits.enter(caller)).rejects.toMatchObject({ reason: 'limits_unavailable' })
+  await expect(async () => limits.enter(caller)).rejects.toMatchObject({
+    reason: 'limits_unavailable',
+  })
 })

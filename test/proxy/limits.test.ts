@@ -330,7 +330,9 @@ test('other defaults apply at once, also to callers who are known', async () => 
   expect(limits.enter(caller)).toBeUndefined()
   limits.setDefaults({ concurrency: 1 })
   expect((await limits.enter(caller))?.headers['ratelimit']).toBe('"concurrency";r=0')
-  await expect(limits.enter(caller)).rejects.toMatchObject({ reason: 'subject_concurrency' })
+  await expect(async () => limits.enter(caller)).rejects.toMatchObject({
+    reason: 'subject_concurrency',
+  })
   limits.setDefaults(undefined)
   expect(limits.enter(caller)).toBeUndefined()
 })
@@ -349,12 +351,12 @@ describe('a budget of tokens', () => {
     first?.settle({ prompt_tokens: 60, completion_tokens: 10, images: 1 }, { wasServed: true })
     const second = await limits.enter(caller)
     // As much again is set aside for the second: a third might be too much, and shall ask again soon.
-    await expect(limits.enter(caller)).rejects.toMatchObject({
+    await expect(async () => limits.enter(caller)).rejects.toMatchObject({
       reason: 'client_daily_tokens',
       headers: { 'retry-after': '1' },
     })
     second?.settle({ completion_tokens: 40 }, { wasServed: true })
-    await expect(limits.enter(caller)).rejects.toMatchObject({
+    await expect(async () => limits.enter(caller)).rejects.toMatchObject({
       code: 'rate_limited',
       message: 'The client may use no more than 100 model tokens in a day.',
       headers: { 'retry-after': '86400', ratelimit: '"daily_tokens";r=0;t=86400' },
