@@ -71,7 +71,7 @@ async function send(
   const meter = createUsageMeter(req.headers, (usage) => {
     call.usage = usage
   })
-  const body = await readRequestBody(req, headers, {
+  const reading = readRequestBody(req, headers, {
     maxBytes: maxBodyBytes,
     idleMs,
     bytes: call.bytes,
@@ -79,6 +79,7 @@ async function send(
     onSpent,
     signal,
   })
+  const body = reading instanceof Promise ? await reading : reading
   const { method = '', url: target = '' } = req
   const span = call.span?.child(method)
   const request = { method, target, headers: upstreamHeaders(call, headers, span), body }

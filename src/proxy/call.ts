@@ -7,7 +7,7 @@ import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import type { Span, Tracer } from '../kernel/tracing.ts'
 import type { Caller } from './authenticate.ts'
-import { isQuestion, type Progress } from './forward.ts'
+import { isQuestion, type Progress } from './attempt.ts'
 import type { Counted } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { Slot } from './upstream.ts'
@@ -18,6 +18,8 @@ export type Call = {
   readonly res: ServerResponse
   readonly requestId: string
   readonly startedAtMs: number
+  /** When the client had all of the answer, or was gone. */
+  endedAtMs: number
   /** Where calls are traced. */
   readonly span: Span | undefined
   /** Kept, because the request forgets its connection when that ends. */
@@ -56,6 +58,7 @@ export function openCall(
     res,
     requestId: requestIdOf(req),
     startedAtMs: performance.now(),
+    endedAtMs: NaN,
     span: tracer?.start(req.headers['traceparent']),
     socket: req.socket,
     remoteAddress: req.socket.remoteAddress,
@@ -83,7 +86,7 @@ export type CallRecords = {
 /** Writes the one line, the one audit record and the one count that every call leaves behind. */
 export function recordCall(call: Call, { log, metrics, audit }: CallRecords): void {
   const { req, res, refusal } = call
-  const durationMs = performance.now() - call.startedAtMs
+  const durationMs = call.endedAtMs - call.startedAtMs
   const hasLeft = refusal === undefined && !res.writableFinished
   const outcome = refusal?.code ?? (hasLeft ? 'client_gone' : 'allowed')
   metrics.observeCall(call.route, outcome, durationMs / 1000)
@@ -107,27 +110,29 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
     route: call.route,
     status: res.headersSent ? res.statusCode : undefined,
     upstream: call.slot?.upstream.url,
-    duration_ms: Math.round(durationMs * 1000) / 1000,
-  } as const
-  if (refusal !== undefined) metrics.countRefusal(facts.reason)
-  log[isFault ? 'error' : 'info']({ ...facts, err: isFault ? refusal : undefined }, 'proxy call')
-  if (call.span !== undefined) endSpan(call.span, facts, call)
-  audit.record({
-    ...facts,
     bytes_in: call.bytes.in,
     bytes_out: call.bytes.out,
-    queued_ms: Math.round(call.queuedMs * 1000) / 1000,
+    queued_ms: toMicroseconds(call.queuedMs),
+    duration_ms: toMicroseconds(durationMs),
     usage: call.usage,
-  })
+  } as const
+  if (refusal !== undefined) metrics.countRefusal(facts.reason)
+  if (isFault) log.error({ ...facts, err: refusal }, 'proxy call')
+  else log.info(facts, 'proxy call')
+  if (call.span !== undefined) endSpan(call.span, facts, call)
+  audit.record(facts)
 }
+
+/** In milliseconds still, to the microsecond. */
+const toMicroseconds = (ms: number): number => Math.round(ms * 1000) / 1000
 
 type Facts = Pick<
   AuditFacts,
-  'reason' | 'tenant_id' | 'client_id' | 'route' | 'status' | 'decision'
+  'reason' | 'tenant_id' | 'client_id' | 'route' | 'status' | 'decision' | 'queued_ms'
 >
 
 /** Who called, as the client: not as the person, and no part of the path or of a body that the route does not say. */
-function endSpan(span: Span, facts: Facts, { req, requestId, refusal, queuedMs }: Call): void {
+function endSpan(span: Span, facts: Facts, { req, requestId, refusal }: Call): void {
   const { method = '' } = req
   const route = facts.route === 'none' ? undefined : facts.route
   const isFault = refusal !== undefined && refusal.status >= 500
@@ -144,7 +149,7 @@ function endSpan(span: Span, facts: Facts, { req, requestId, refusal, queuedMs }
       'gatehouse.reason': facts.reason,
       'gatehouse.tenant_id': facts.tenant_id,
       'gatehouse.client_id': facts.client_id,
-      'gatehouse.queued_ms': Math.round(queuedMs * 1000) / 1000,
+      'gatehouse.queued_ms': facts.queued_ms,
     },
   })
 }

@@ -3,10 +3,11 @@ import type { BlockList } from 'node:net'
 import type { AuditTrail } from '../audit/trail.ts'
 import { clientThumbprintOf } from '../kernel/client-certificate.ts'
 import { onBroken } from '../kernel/connection-guard.ts'
+import { inCohorts } from '../kernel/cohorts.ts'
 import type { Log } from '../kernel/log.ts'
 import type { Tracer } from '../kernel/tracing.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
-import type { Authenticator, Caller } from './authenticate.ts'
+import type { Authenticator } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
 import { askModel, type ModelAccess } from './ask-model.ts'
 import { discardRest, openCall, recordCall, settleCall, type Call } from './call.ts'
@@ -57,6 +58,8 @@ type ProxyContext = ProxyOptions &
     table: RouteTable
     ownDocument: string
     running: RunningCalls
+    /** Leaves on record that a call is over. */
+    record: (call: Call) => void
   }
 
 export type Proxy = {
@@ -72,11 +75,15 @@ export function createProxy(options: ProxyOptions): Proxy {
     running: createRunningCalls(options.revocations),
     readAhead: createReadAhead(),
     onSpent: createSpentChunks(options.collectYoungGarbage),
+    // At once, before the client can have taken notice of its answer.
+    record: inCohorts((call: Call) => recordCall(call, options), 'in callback'),
   }
   let proxy: ProxyContext = { ...options, ...tablesOf(options), ...kept }
-  const handle: RequestListener = (req, res) => answer(proxy, req, res)
+  const answerInTurn = inCohorts(([req, res]: Parameters<RequestListener>) =>
+    answer(proxy, req, res),
+  )
   return {
-    handle,
+    handle: (req, res) => answerInTurn([req, res]),
     setRouting(routing) {
       const changed = { ...options, ...routing }
       proxy = { ...changed, ...tablesOf(changed), ...kept }
@@ -110,7 +117,10 @@ function tablesOf(options: ProxyOptions) {
 function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): void {
   const call = openCall(req, res, proxy.tracer)
   const leave = proxy.running.add(call)
-  res.once('close', () => recordCall(call, proxy))
+  res.once('close', () => {
+    call.endedAtMs = performance.now()
+    proxy.record(call)
+  })
   onBroken(req, (error) => call.abort.abort(error))
   answerCall(proxy, call)
     .catch((error: unknown) => sendRefusal(call, error, `${proxy.url}${RESOURCE_METADATA_PATH}`))
@@ -137,7 +147,9 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   if (route === OWN_DOCUMENT) return sendMetadata(call, proxy.ownDocument)
   if (route === USAGE_ROUTE) return sendUsage(call, proxy.limits)
   proxy.audit.requireRecordable()
-  await count(proxy, call)
+  // Whatever is answered from here on will tell the caller's limits.
+  const counted = call.caller && proxy.limits.enter(call.caller.token)
+  call.counted = counted instanceof Promise ? await counted : counted
 
   requireAcceptableLength(headers, route.maxBodyBytes)
   await askModel(proxy, call, { headers, route })
@@ -146,17 +158,35 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
 type Asked = { headers: RequestHeaders; route: Route; method: string; target: string }
 
 /** Who calls is known from here on, and may use the route. */
-async function letIn(
-  proxy: ProxyContext,
-  call: Call,
-  { headers, route, method, target }: Asked,
-): Promise<void> {
-  if (route.scopes === undefined) return
-  const uri = `${proxy.url}${pathOf(target)}`
-  call.caller = await authenticate(proxy, call, { headers, method, uri })
+async function letIn(proxy: ProxyContext, call: Call, asked: Asked): Promise<void> {
+  const { scopes } = asked.route
+  if (scopes === undefined) return
+  const startedAtMs = performance.now()
+  try {
+    const found = authenticate(proxy, call, asked)
+    const { caller, dpopNonce } = found instanceof Promise ? await found : found
+    if (dpopNonce !== undefined) call.res.setHeader('dpop-nonce', dpopNonce)
+    call.caller = caller
+  } finally {
+    proxy.metrics.observeVerification((performance.now() - startedAtMs) / 1000)
+  }
   call.abort.signal.throwIfAborted()
   proxy.revocations.requireNotRevoked(call.caller.token)
-  authorize(call.caller.token, route.scopes)
+  authorize(call.caller.token, scopes)
+}
+
+function authenticate(
+  proxy: ProxyContext,
+  { req }: Call,
+  { headers, method, target }: Asked,
+): ReturnType<Authenticator> {
+  return proxy.authenticate({
+    authorization: headers.authorization,
+    proof: headers.dpop,
+    method,
+    uri: `${proxy.url}${pathOf(target)}`,
+    certificateThumbprint: () => clientThumbprintOf(req, proxy.trustedProxies),
+  })
 }
 
 /** ForwardAuth: the same verdict for a request that somebody else is going to pass on, with who calls in its headers. */
@@ -173,34 +203,6 @@ async function answerQuestion(proxy: ProxyContext, call: Call): Promise<void> {
     throw toVerdict(error)
   }
   sendVerdict(call)
-}
-
-/** Counts the request against the caller's limits, which whatever is answered will tell. */
-async function count(proxy: ProxyContext, call: Call): Promise<void> {
-  const entering = call.caller && proxy.limits.enter(call.caller.token)
-  if (entering === undefined) return
-  call.counted = await entering
-}
-
-async function authenticate(
-  proxy: ProxyContext,
-  { req, res }: Call,
-  { headers, method, uri }: { headers: RequestHeaders; method: string; uri: string },
-): Promise<Caller> {
-  const startedAtMs = performance.now()
-  try {
-    const { caller, dpopNonce } = await proxy.authenticate({
-      authorization: headers.authorization,
-      proof: headers.dpop,
-      method,
-      uri,
-      certificateThumbprint: () => clientThumbprintOf(req, proxy.trustedProxies),
-    })
-    if (dpopNonce !== undefined) res.setHeader('dpop-nonce', dpopNonce)
-    return caller
-  } finally {
-    proxy.metrics.observeVerification((performance.now() - startedAtMs) / 1000)
-  }
 }
 
 function sendPreflight({ table }: ProxyContext, call: Call): void {

@@ -68,6 +68,24 @@ describe('answers', () => {
     await expect.poll(() => response.readableEnded).toBe(true)
   })
 
+  test.each([
+    ['in one piece', ['12345678']],
+    ['in two pieces', ['1234', '5678']],
+    ['and is empty', ['']],
+  ])('one whose length is told comes through whole %s', async (_how, pieces) => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      const length = pieces.join('').length
+      res.writeHead(201, { 'content-length': length, 'x-of-model': 'yes' }).flushHeaders()
+      const [first = '', ...more] = pieces
+      res.write(first, () => setImmediate(() => res.end(more.join(''))))
+    })
+    const response = await proxy.call(authorization)
+    expect(response.status).toBe(201)
+    expect(response.headers.get('x-of-model')).toBe('yes')
+    expect(await response.text()).toBe(pieces.join(''))
+  })
+
   test('a large answer comes through whole', async () => {
     const big = Buffer.alloc(5_000_000, 'abcdefghij')
     proxy.model.answer((req, res) => {
@@ -502,6 +520,25 @@ describe('a model server that fails', () => {
   test('breaks off in the middle of an answer: so does the proxy, and the client notices', async () => {
     proxy.model.answer((req, res) => {
       req.resume()
+      res.write('half', () => res.destroy())
+    })
+    const response = await proxy.call(authorization)
+    await expect(response.text()).rejects.toThrow()
+  })
+
+  test('breaks off a short answer before its body: 502, because the client has seen nothing of it', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.writeHead(200, { 'content-length': 4 }).flushHeaders()
+      setImmediate(() => req.socket.resetAndDestroy())
+    })
+    expect((await proxy.call(authorization)).status).toBe(502)
+  })
+
+  test('breaks off in the middle of a short answer: the client notices', async () => {
+    proxy.model.answer((req, res) => {
+      req.resume()
+      res.writeHead(200, { 'content-length': 8 })
       res.write('half', () => res.destroy())
     })
     const response = await proxy.call(authorization)

@@ -1,0 +1,133 @@
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import type { Dispatcher } from 'undici'
+import { inCohorts } from '../kernel/cohorts.ts'
+import { addTrailers, contentLengthOf, responseHeaders } from './answer-headers.ts'
+import { ClientGone } from './client-gone.ts'
+
+/** Is shown the answer as it passes, and changes nothing of it. */
+export type AnswerObserver = {
+  onHeaders: (status: number, headers: IncomingHttpHeaders) => void
+  onChunk: (chunk: Buffer) => void
+}
+
+/** Whose answer it is. */
+export type AnswerTarget = {
+  res: ServerResponse
+  /** Headers of ours in the answer, by their names in lower case. */
+  ownHeaders: Readonly<Record<string, string>>
+  /** Where what was passed on is counted. */
+  bytes: { out: number }
+  /** How long the client may take nothing. */
+  idleMs: number
+  signal: AbortSignal
+  observer?: AnswerObserver | undefined
+}
+
+/** Is told that the client has been given everything, or why not. */
+export type Passed = { resolve: () => void; reject: (reason: unknown) => void }
+
+/** What is no longer is passed on together with its headers, if it came in one piece. */
+const ONE_WRITE_UP_TO_BYTES = 65_536
+
+/** An answer that is all there, before any of it was passed on. */
+type Whole = {
+  status: number
+  headers: IncomingHttpHeaders
+  body: Buffer | undefined
+  target: AnswerTarget
+  passed: Passed
+}
+
+const passWhole = inCohorts(({ status, headers, body, target, passed }: Whole) => {
+  const { res, bytes, signal, observer } = target
+  // What the model server has done counts also when nobody wants it any more.
+  observer?.onHeaders(status, headers)
+  if (body !== undefined) observer?.onChunk(body)
+  if (res.closed) return passed.reject(new ClientGone())
+  if (signal.aborted) return passed.reject(signal.reason)
+  bytes.out += body?.length ?? 0
+  sendHead(target, status, headers)
+  res.end(body)
+  passed.resolve()
+})
+
+/** The way of an answer to the client: chunk by chunk, with backpressure; a short one in one piece, in a cohort. */
+export class AnswerPassage {
+  readonly #target: AnswerTarget
+  /** Of a short answer, until its body comes in pieces. */
+  #held: { status: number; headers: IncomingHttpHeaders; length: number } | undefined
+  #body: Buffer | undefined
+
+  constructor(target: AnswerTarget) {
+    this.#target = target
+  }
+
+  get hasBegun(): boolean {
+    return this.#held !== undefined || this.#target.res.headersSent
+  }
+
+  begin(status: number, headers: IncomingHttpHeaders): void {
+    const length = contentLengthOf(headers)
+    if (length !== undefined && length <= ONE_WRITE_UP_TO_BYTES) {
+      this.#held = { status, headers, length }
+      return
+    }
+    this.#beginStream(status, headers)
+    this.#target.res.flushHeaders()
+  }
+
+  pass(chunk: Buffer, upstream: Dispatcher.DispatchController): void {
+    const { res, bytes, observer, idleMs } = this.#target
+    if (this.#held !== undefined) {
+      if (chunk.length === this.#held.length) {
+        this.#body = chunk
+        return
+      }
+      this.#beginStream(this.#held.status, this.#held.headers)
+      this.#held = undefined
+    }
+    bytes.out += chunk.length
+    observer?.onChunk(chunk)
+    if (!res.write(chunk)) pauseUntilDrained(res, upstream, idleMs)
+  }
+
+  end(trailers: IncomingHttpHeaders, passed: Passed): void {
+    const target = this.#target
+    if (this.#held !== undefined) {
+      const { status, headers } = this.#held
+      return passWhole({ status, headers, body: this.#body, target, passed })
+    }
+    addTrailers(target.res, trailers)
+    target.res.end()
+    passed.resolve()
+  }
+
+  #beginStream(status: number, headers: IncomingHttpHeaders): void {
+    this.#target.observer?.onHeaders(status, headers)
+    sendHead(this.#target, status, headers)
+  }
+}
+
+function sendHead(
+  { res, ownHeaders }: AnswerTarget,
+  status: number,
+  headers: IncomingHttpHeaders,
+): void {
+  res.writeHead(status, responseHeaders(headers, ownHeaders, res))
+}
+
+/** Waits for the client to take what it has been sent; one that takes nothing does not keep the model server. */
+function pauseUntilDrained(
+  res: ServerResponse,
+  upstream: Dispatcher.DispatchController,
+  idleMs: number,
+): void {
+  upstream.pause()
+  const stuck = setTimeout(() => res.destroy(), idleMs)
+  const goOn = () => {
+    clearTimeout(stuck)
+    res.off('drain', goOn).off('close', goOn)
+    upstream.resume()
+  }
+  res.on('drain', goOn).on('close', goOn)
+}

@@ -1,0 +1,173 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { Readable } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import { AppError } from '../kernel/errors.ts'
+import { AnswerPassage, type AnswerTarget } from './answer-passage.ts'
+import { ClientGone } from './client-gone.ts'
+import type { RequestBody } from './request-body.ts'
+import { upstreamFailureOf, type UpstreamFailure } from './upstream-failure.ts'
+import type { Upstream } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export type UpstreamRequest = {
+  method: string
+  /** The request target exactly as it came in. */
+  target: string
+  /** A flat list of names and values. */
+  headers: string[]
+  body: RequestBody
+}
+
+/** Whether a model server has had the request, as a whole unless it answers before; and the client, all of the answer. */
+export type Progress = { stage: 'unsent' | 'sent' | 'answered' }
+
+/** One request and its answer, whichever model server gives it. The signal ends it; its reason is an AppError. */
+export type Exchange = AnswerTarget & {
+  progress: Progress
+  /** How long the model server may take to begin; `idleMs` is for either side to go on. */
+  firstByteMs: number
+  /** Are told how the model server did, and know others. */
+  upstreams: Pick<Upstreams, 'answered' | 'progressed' | 'abandoned' | 'failed' | 'move'>
+}
+
+export const isQuestion = (method: string): boolean => method === 'GET' || method === 'HEAD'
+
+/**
+ * Has the request answered by that model server. How the server failed is what it resolves with; it rejects with what is not
+ * the server's doing: the signal's reason, the body's own AppError, or ClientGone.
+ */
+export function attempt(
+  exchange: Exchange,
+  upstream: Upstream,
+  request: UpstreamRequest,
+): Promise<UpstreamFailure | undefined> {
+  return new Promise((resolve, reject) => {
+    if (exchange.res.closed) throw new ClientGone()
+    exchange.signal.throwIfAborted()
+    new Attempt(exchange, upstream, request, { resolve, reject }).dispatch()
+  })
+}
+
+type Outcome = {
+  resolve: (failure?: UpstreamFailure) => void
+  reject: (error: unknown) => void
+}
+
+class Attempt implements Dispatcher.DispatchHandler {
+  readonly #exchange: Exchange
+  readonly #upstream: Upstream
+  readonly #request: UpstreamRequest
+  readonly #outcome: Outcome
+  readonly #answer: AnswerPassage
+  readonly #body: Readable | Buffer | null
+  readonly #isWork: boolean
+  #controller: Dispatcher.DispatchController | undefined
+  #isGone = false
+
+  constructor(exchange: Exchange, upstream: Upstream, request: UpstreamRequest, outcome: Outcome) {
+    this.#exchange = exchange
+    this.#upstream = upstream
+    this.#request = request
+    this.#outcome = outcome
+    this.#answer = new AnswerPassage(exchange)
+    this.#body = typeof request.body === 'function' ? request.body() : request.body
+    this.#isWork = !isQuestion(request.method)
+  }
+
+  dispatch(): void {
+    const { res, signal, firstByteMs, idleMs } = this.#exchange
+    const { method, target, headers } = this.#request
+    const { pool, authorization } = this.#upstream
+    res.once('close', this.#onClose)
+    signal.addEventListener('abort', this.#onAbort)
+    if (this.#body instanceof Readable) this.#body.once('end', () => this.#markSent())
+    pool.dispatch(
+      {
+        method,
+        path: target,
+        headers:
+          authorization === undefined ? headers : [...headers, 'authorization', authorization],
+        body: this.#body,
+        headersTimeout: firstByteMs,
+        bodyTimeout: idleMs,
+      },
+      this,
+    )
+  }
+
+  onRequestStart(started: Dispatcher.DispatchController): void {
+    const { signal } = this.#exchange
+    this.#controller = started
+    if (this.#isGone) started.abort(new ClientGone())
+    else if (signal.aborted) started.abort(signal.reason)
+    else if (!(this.#body instanceof Readable)) this.#markSent()
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+  ): void {
+    // Informational: the answer is still to come.
+    if (status < 200) return
+    this.#markSent()
+    this.#exchange.upstreams.answered(this.#upstream, this.#isWork)
+    this.#answer.begin(status, headers)
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#isWork) this.#exchange.upstreams.progressed(this.#upstream)
+    this.#answer.pass(chunk, controller)
+  }
+
+  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+    this.#exchange.progress.stage = 'answered'
+    this.#stopListening()
+    this.#answer.end(trailers, this.#outcome)
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#isGone) return this.#fail(new ClientGone())
+    if (error instanceof AppError || error instanceof ClientGone) return this.#fail(error)
+    const { firstByteMs, idleMs, upstreams } = this.#exchange
+    const failure = upstreamFailureOf(error, this.#controller !== undefined)
+    const deadlineMs = failure.code === 'UND_ERR_HEADERS_TIMEOUT' ? firstByteMs : idleMs
+    const isWorkUndone = this.#isWork && !this.#answer.hasBegun
+    upstreams.failed(this.#upstream, { ...failure, deadlineMs, isWorkUndone })
+    this.#stopListening()
+    this.#outcome.resolve(failure)
+  }
+
+  #markSent(): void {
+    const { progress } = this.#exchange
+    if (progress.stage === 'unsent') progress.stage = 'sent'
+  }
+
+  readonly #onClose = (): void => {
+    const { res, progress, upstreams, firstByteMs, idleMs } = this.#exchange
+    if (res.writableFinished) return
+    this.#isGone = true
+    if (this.#isWork && progress.stage === 'sent') {
+      upstreams.abandoned(this.#upstream, this.#answer.hasBegun ? idleMs : firstByteMs)
+    }
+    this.#leave(new ClientGone())
+  }
+
+  readonly #onAbort = (): void => this.#leave(this.#exchange.signal.reason)
+
+  /** One that still waits for a connection has no controller yet, and need not wait for it. */
+  #leave(reason: Error): void {
+    this.#controller?.abort(reason)
+    this.#fail(reason)
+  }
+
+  #fail(reason: Error): void {
+    this.#stopListening()
+    this.#outcome.reject(reason)
+  }
+
+  #stopListening(): void {
+    this.#exchange.res.off('close', this.#onClose)
+    this.#exchange.signal.removeEventListener('abort', this.#onAbort)
+  }
+}

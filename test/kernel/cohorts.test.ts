@@ -1,0 +1,53 @@
+import { setImmediate as setImmediateCallback } from 'node:timers'
+import { setImmediate } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { inCohorts } from '../../src/kernel/cohorts.ts'
+
+test('what comes in one turn is done at its end, in the order in which it came', async () => {
+  const done: string[] = []
+  const work = inCohorts((item: string) => void done.push(item))
+  work('a')
+  work('b')
+  expect(done).toEqual([])
+  await setImmediate()
+  expect(done).toEqual(['a', 'b'])
+})
+
+test('what comes of the work itself waits for the next turn', async () => {
+  const done: string[] = []
+  const work = inCohorts((item: string) => {
+    done.push(item)
+    if (item === 'a') work('c')
+  })
+  work('a')
+  work('b')
+  await setImmediate()
+  expect(done).toEqual(['a', 'b'])
+  await setImmediate()
+  expect(done).toEqual(['a', 'b', 'c'])
+})
+
+test('kinds of work are not mixed: each cohort is done before the next kind begins', async () => {
+  const done: string[] = []
+  const check = inCohorts((item: number) => void done.push(`check ${item}`))
+  const send = inCohorts((item: number) => void done.push(`send ${item}`))
+  for (const item of [1, 2]) {
+    check(item)
+    send(item)
+  }
+  await setImmediate()
+  expect(done).toEqual(['check 1', 'check 2', 'send 1', 'send 2'])
+})
+
+test('what came in one callback is done before the next', async () => {
+  const done: string[] = []
+  const work = inCohorts((item: string) => void done.push(item), 'in callback')
+  setImmediateCallback(() => {
+    work('a')
+    process.nextTick(() => work('b'))
+    done.push('callback')
+  })
+  setImmediateCallback(() => done.push('next callback'))
+  await setImmediate()
+  expect(done).toEqual(['callback', 'a', 'b', 'next callback'])
+})
