@@ -1,8 +1,11 @@
 import { randomInt } from 'node:crypto'
 import { createServer, type Server } from 'node:net'
 
-/** Below the ports that systems give to outgoing connections, which would come and go there meanwhile. */
-const [LOWEST, HIGHEST] = [10_000, 32_000]
+/**
+ * Below the ports that systems give to outgoing connections, which would come and go there meanwhile; above the last port that `fetch`
+ * refuses (10080).
+ */
+const [LOWEST, HIGHEST] = [10_081, 32_000]
 const MAX_TRIES = 1000
 
 /** Ports of 127.0.0.1 that are free now; all are held until the last is found, so that they differ. */

@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
-import type { AddressInfo, BlockList } from 'node:net'
+import type { AddressInfo, BlockList, Socket } from 'node:net'
 import { createConnectionGuard, STRICT_TRANSPORT } from './connection-guard.ts'
 import { AppError, ConfigError } from './errors.ts'
 import { formatListenAddress, type ListenAddress } from './listen-address.ts'
@@ -114,11 +114,14 @@ function createListener(options: HttpServerOptions): Server {
           ALPNProtocols: ['http/1.1'],
           requestCert: options.tls.clientCa !== undefined,
           rejectUnauthorized: false,
+          // As for node:http.
+          allowHalfOpen: true,
           handshakeTimeout: http.headersTimeout,
         },
         handle,
       )
     : createServer(http, handle)
+  hearOutTurn(server)
   server.setTimeout((options.idleTimeoutSeconds ?? IDLE_TIMEOUT_SECONDS) * 1000)
   if (options.sendsContinue === 'handler') {
     server.on('checkContinue', (req, res) => server.emit('request', req, res))
@@ -140,6 +143,18 @@ function createListener(options: HttpServerOptions): Server {
     }
   }
   return server
+}
+
+/**
+ * A client that has said that it sends nothing more is taken for gone, but not before the end of the turn: what is answered in it,
+ * such as a refusal, still reaches a client that only closed its side.
+ */
+function hearOutTurn(server: Server): void {
+  // Not in Node's documentation: without it, Node closes the connection before we can.
+  Object.assign(server, { httpAllowHalfOpen: true })
+  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) =>
+    socket.on('end', () => setImmediate(() => socket.end())),
+  )
 }
 
 /** What no handler should see: HTTP/1.1 names its host (RFC 9112 §3.2), and a terminator says that it had TLS. */

@@ -79,11 +79,9 @@ export function createProxy(options: ProxyOptions): Proxy {
     record: inCohorts((call: Call) => recordCall(call, options), 'in callback'),
   }
   let proxy: ProxyContext = { ...options, ...tablesOf(options), ...kept }
-  const answerInTurn = inCohorts(([req, res]: Parameters<RequestListener>) =>
-    answer(proxy, req, res),
-  )
+  const answerInTurn = inCohorts((opened: Opened) => answer(proxy, opened))
   return {
-    handle: (req, res) => answerInTurn([req, res]),
+    handle: (req, res) => answerInTurn(open(proxy, req, res)),
     setRouting(routing) {
       const changed = { ...options, ...routing }
       proxy = { ...changed, ...tablesOf(changed), ...kept }
@@ -114,14 +112,20 @@ function tablesOf(options: ProxyOptions) {
   }
 }
 
-function answer(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): void {
+type Opened = { call: Call; leave: () => void }
+
+/** From here on it leaves a record, whatever becomes of it. */
+function open(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): Opened {
   const call = openCall(req, res, proxy.tracer)
-  const leave = proxy.running.add(call)
   res.once('close', () => {
     call.endedAtMs = performance.now()
     proxy.record(call)
   })
   onBroken(req, (error) => call.abort.abort(error))
+  return { call, leave: proxy.running.add(call) }
+}
+
+function answer(proxy: ProxyContext, { call, leave }: Opened): void {
   answerCall(proxy, call)
     .catch((error: unknown) => sendRefusal(call, error, `${proxy.url}${RESOURCE_METADATA_PATH}`))
     .finally(() => {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { request as requestTls } from 'node:https'
@@ -6,6 +7,7 @@ import { BlockList } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { connect as connectTls } from 'node:tls'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ConfigError } from '../../src/kernel/errors.ts'
 import {
@@ -450,6 +452,29 @@ describe('a client that takes nothing', () => {
   })
 })
 
+/** An answer of the next turn. */
+const answerNext: RequestListener = (_req, res) => void setImmediate(() => res.end('heard'))
+
+describe('a client that closes its side behind its request', () => {
+  test('still gets what is answered in that turn', async () => {
+    const server = await start({ handle: answerNext })
+    const { socket, ends } = await open(server)
+    socket.end(GET)
+    expect(await ends()).toContain('heard')
+  })
+
+  test('is taken for gone after it', async () => {
+    let isGone = false
+    const server = await start({
+      handle: (_req, res) => void res.once('close', () => (isGone = !res.writableFinished)),
+    })
+    const { socket, ends } = await open(server)
+    socket.end(GET)
+    expect(await ends()).toBe('')
+    await expect.poll(() => isGone).toBe(true)
+  })
+})
+
 describe.skipIf(!hasOpenssl)('a listener with a certificate', () => {
   function makeCertificate(): { cert: string; key: string } {
     const [certFile, keyFile] = [join(newFolder(), 'cert.pem'), join(newFolder(), 'key.pem')]
@@ -459,6 +484,27 @@ describe.skipIf(!hasOpenssl)('a listener with a certificate', () => {
     execFileSync('openssl', ['req', ...kind, ...about, ...files], { stdio: 'ignore' })
     return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
   }
+
+  test('answers a client, too, that closes its side behind its request, and then takes it for gone', async () => {
+    let isGone = false
+    const server = await start({
+      tls: makeCertificate(),
+      handle(req, res) {
+        if (req.url === '/') return answerNext(req, res)
+        res.once('close', () => (isGone = !res.writableFinished))
+      },
+    })
+    const ask = async (request: string) => {
+      const { port } = server.address
+      const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false })
+      await once(socket, 'secureConnect')
+      socket.end(request)
+      return text(socket)
+    }
+    expect(await ask(GET)).toContain('heard')
+    expect(await ask(GET.replace('/', '/never'))).toBe('')
+    await expect.poll(() => isGone).toBe(true)
+  })
 
   test('speaks HTTPS and nothing else', async () => {
     const tls = makeCertificate()
