@@ -38,18 +38,27 @@ type Whole = {
   passed: Passed
 }
 
-const passWhole = inCohorts(({ status, headers, body, target, passed }: Whole) => {
+const passWhole = inCohorts((whole: Whole) => {
+  try {
+    pass(whole)
+    whole.passed.resolve()
+  } catch (error) {
+    // It is this call's fault, and no other's of the cohort.
+    whole.passed.reject(error)
+  }
+})
+
+function pass({ status, headers, body, target }: Whole): void {
   const { res, bytes, signal, observer } = target
   // What the model server has done counts also when nobody wants it any more.
   observer?.onHeaders(status, headers)
   if (body !== undefined) observer?.onChunk(body)
-  if (res.closed) return passed.reject(new ClientGone())
-  if (signal.aborted) return passed.reject(signal.reason)
+  if (res.closed) throw new ClientGone()
+  signal.throwIfAborted()
   bytes.out += body?.length ?? 0
   sendHead(target, status, headers)
   res.end(body)
-  passed.resolve()
-})
+}
 
 /** The way of an answer to the client: chunk by chunk, with backpressure; a short one in one piece, in a cohort. */
 export class AnswerPassage {

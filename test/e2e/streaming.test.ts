@@ -545,6 +545,14 @@ describe('a model server that fails', () => {
     await expect(response.text()).rejects.toThrow()
   })
 
+  test.each([
+    ['short', 'content-length: 2\r\n\r\nok'],
+    ['streamed', 'transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'],
+  ])('has a header that cannot be passed on in a %s answer: 502', async (_how, rest) => {
+    proxy.model.answer((req) => void req.socket.end(`HTTP/1.1 200 OK\r\nx-odd: \x7f\r\n${rest}`))
+    expect((await proxy.call(authorization)).status).toBe(502)
+  })
+
   test('sends an informational answer first: only the real one arrives', async () => {
     proxy.model.answer((req, res) => {
       req.resume()
