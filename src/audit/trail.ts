@@ -62,6 +62,8 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
   /** How far the sink has confirmed it. */
   let written = options.head
   let flushing: Promise<void> | undefined
+  /** Whether the time of records has come that a flush under way does not take. */
+  let isDue = false
   let timer: NodeJS.Timeout | undefined
   let hasFailed = false
   let lost = 0
@@ -116,11 +118,12 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
   function flush(): Promise<void> {
     clearTimeout(timer)
     timer = undefined
+    isDue = flushing !== undefined
     flushing ??= writeOut().finally(() => {
       flushing = undefined
       if (waiting() === 0 || isClosed) return
-      // Whose time came meanwhile need not wait again.
-      timer ??= setTimeout(() => void flush(), hasFailed ? FLUSH_WITHIN_MS : 0)
+      if (isDue && !hasFailed) void flush()
+      else timer ??= setTimeout(() => void flush(), FLUSH_WITHIN_MS)
     })
     return flushing
   }
@@ -175,6 +178,8 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
       clearInterval(checkpoints)
       // Connections that were just closed say so in the next turn.
       await setImmediate()
+      // One that is under way may fail of what was then.
+      await flushing
       do {
         await flush()
       } while (hasMoreToWrite())

@@ -114,8 +114,6 @@ function createListener(options: HttpServerOptions): Server {
           ALPNProtocols: ['http/1.1'],
           requestCert: options.tls.clientCa !== undefined,
           rejectUnauthorized: false,
-          // As for node:http.
-          allowHalfOpen: true,
           handshakeTimeout: http.headersTimeout,
         },
         handle,
@@ -152,9 +150,11 @@ function createListener(options: HttpServerOptions): Server {
 function hearOutTurn(server: Server): void {
   // Not in Node's documentation: without it, Node closes the connection before we can.
   Object.assign(server, { httpAllowHalfOpen: true })
-  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) =>
-    socket.on('end', () => setImmediate(() => socket.end())),
-  )
+  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
+    // Only from here on: before its handshake a connection that ends has nothing to be told.
+    socket.allowHalfOpen = true
+    socket.on('end', () => setImmediate(() => socket.end()))
+  })
 }
 
 /** What no handler should see: HTTP/1.1 names its host (RFC 9112 §3.2), and a terminator says that it had TLS. */

@@ -71,7 +71,8 @@ export class AnswerPassage {
     this.#target = target
   }
 
-  get hasBegun(): boolean {
+  /** Whether the model server has begun to answer; the client may not know of it. */
+  get hasHead(): boolean {
     return this.#held !== undefined || this.#target.res.headersSent
   }
 

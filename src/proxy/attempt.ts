@@ -18,7 +18,7 @@ export type UpstreamRequest = {
   body: RequestBody
 }
 
-/** Whether a model server has had the request, as a whole unless it answers before; and the client, all of the answer. */
+/** Whether a model server has had the request, as a whole unless it answers before; and has answered all of it. */
 export type Progress = { stage: 'unsent' | 'sent' | 'answered' }
 
 /** One request and its answer, whichever model server gives it. The signal ends it; its reason is an AppError. */
@@ -132,7 +132,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     const { firstByteMs, idleMs, upstreams } = this.#exchange
     const failure = upstreamFailureOf(error, this.#controller !== undefined)
     const deadlineMs = failure.code === 'UND_ERR_HEADERS_TIMEOUT' ? firstByteMs : idleMs
-    const isWorkUndone = this.#isWork && !this.#answer.hasBegun
+    const isWorkUndone = this.#isWork && !this.#answer.hasHead
     upstreams.failed(this.#upstream, { ...failure, deadlineMs, isWorkUndone })
     this.#stopListening()
     this.#outcome.resolve(failure)
@@ -148,7 +148,7 @@ class Attempt implements Dispatcher.DispatchHandler {
     if (res.writableFinished) return
     this.#isGone = true
     if (this.#isWork && progress.stage === 'sent') {
-      upstreams.abandoned(this.#upstream, this.#answer.hasBegun ? idleMs : firstByteMs)
+      upstreams.abandoned(this.#upstream, this.#answer.hasHead ? idleMs : firstByteMs)
     }
     this.#leave(new ClientGone())
   }

@@ -5,8 +5,8 @@ import type { Slot, Upstream } from './upstream.ts'
 /**
  * Sends the request and streams the answer back, with backpressure both ways; settles when the exchange is over. Fails
  * with `upstream_unreachable`, `upstream_timeout`, the body's own AppError, or ClientGone, also for a client that takes
- * nothing for `idleMs`. What no connection has taken goes to the next model server; a GET that an idle connection
- * swallowed, unless its body was streamed, is sent once more (RFC 9110 §9.2.2).
+ * nothing for `idleMs`. What no connection has taken goes to the next model server; a GET that broke off before the
+ * client was told anything, on an idle connection for instance, is sent once more unless its body was streamed (RFC 9110 §9.2.2).
  */
 export async function forward(
   exchange: Exchange,
@@ -17,7 +17,7 @@ export async function forward(
   if (failure === undefined) return
   const tried = new Set<Upstream>()
   const moveOn = () => exchange.upstreams.move(slot, tried.add(slot.upstream))
-  if (isSwallowed(failure, exchange, request)) {
+  if (maySendAgain(failure, exchange, request)) {
     moveOn()
     failure = await attempt(exchange, slot.upstream, request)
   }
@@ -27,7 +27,7 @@ export async function forward(
   if (failure !== undefined) throw failure.error
 }
 
-function isSwallowed(
+function maySendAgain(
   { kind }: UpstreamFailure,
   { res }: Exchange,
   { method, body }: UpstreamRequest,

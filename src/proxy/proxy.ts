@@ -75,7 +75,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     running: createRunningCalls(options.revocations),
     readAhead: createReadAhead(),
     onSpent: createSpentChunks(options.collectYoungGarbage),
-    // At once, before the client can have taken notice of its answer.
+    // Before anything else that the client does is heard of.
     record: inCohorts((call: Call) => recordCall(call, options), 'in callback'),
   }
   let proxy: ProxyContext = { ...options, ...tablesOf(options), ...kept }

@@ -1,11 +1,14 @@
 import { setImmediate } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { CHAIN_START } from '../../src/audit/chain.ts'
 import { createAuditTrail, type AuditSink } from '../../src/audit/trail.ts'
 import { AppError } from '../../src/kernel/errors.ts'
 import { callFacts, verifyLines } from '../support/audit-lines.ts'
 import { createTestLog } from '../support/log-lines.ts'
 import { waitUntil } from '../support/wait-until.ts'
+
+/** How long a record waits for others. */
+const FLUSH_MS = 200
 
 /** A trail on a sink that a test makes fail, hang or work. */
 function startTrail(onFailure: 'refuse' | 'continue') {
@@ -41,6 +44,22 @@ function startTrail(onFailure: 'refuse' | 'continue') {
     work: () => {
       write = take
     },
+    /** The next write waits. */
+    hold() {
+      const letGo = Promise.withResolvers<void>()
+      let isHeld = false
+      write = async (text) => {
+        write = take
+        isHeld = true
+        await letGo.promise
+        await take(text)
+      }
+      return {
+        isHeld: () => isHeld,
+        go: letGo.resolve,
+        fail: () => letGo.reject(new Error('not this time')),
+      }
+    },
     onWrite: (next: () => unknown) => {
       onWrite = next
     },
@@ -74,6 +93,36 @@ test('what comes while a batch is being written waits for the next', async () =>
   onWrite(() => undefined)
   await trail.close()
   expect(verifyLines(written)).toMatchObject({ problems: [], writers: [{ records: 2 }] })
+})
+
+test('whose 200 ms are over while a batch is being written is written right after it', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const { trail, written, hold } = startTrail('refuse')
+  const held = hold()
+  trail.record(callFacts('a'))
+  await vi.advanceTimersByTimeAsync(FLUSH_MS)
+  trail.record(callFacts('b'))
+  await vi.advanceTimersByTimeAsync(FLUSH_MS)
+  // Whose own time is not over.
+  trail.record(callFacts('c'))
+  held.go()
+  await setImmediate()
+  expect(written).toHaveLength(3)
+  await trail.close()
+})
+
+test('a write that fails while the trail is being closed is made once more', async () => {
+  const { trail, written, hold } = startTrail('refuse')
+  const held = hold()
+  trail.record(callFacts('a'))
+  await waitUntil('the write', async () => held.isHeld())
+  const closed = trail.close()
+  await setImmediate()
+  await setImmediate()
+  held.fail()
+  await closed
+  expect(verifyLines(written)).toMatchObject({ problems: [], writers: [{ records: 1 }] })
 })
 
 test('while the sink fails, what cannot be recorded is refused; afterwards nothing is missing', async () => {

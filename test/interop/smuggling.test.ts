@@ -12,7 +12,7 @@ import { waitUntil } from '../support/wait-until.ts'
 
 /** What vLLM is served by, with either of its parsers. Kept from run to run. */
 const VENV = join(tmpdir(), 'gatehouse-interop/uvicorn')
-const COUNT = Number(process.env['SMUGGLING_RUNS'] ?? 1000)
+const COUNT = Number(process.env['SMUGGLING_RUNS'] ?? 1250)
 const SEED = Number(process.env['SMUGGLING_SEED'] ?? 9112)
 
 const APP = `import json, sys
@@ -87,6 +87,7 @@ describe.skipIf(missing !== undefined).each(['h11', 'httptools'])('uvicorn with 
     const found = await findDisagreements(proxy, takeSeen, { count: COUNT, seed: SEED })
     expect(found.problems).toEqual([])
     expect(complaints).not.toContain('Invalid HTTP request')
-    expect(found.forwarded).toBeGreaterThan(COUNT / 10)
+    // Not one is sent on behind which the same packet has garbage: the connection is cut before its turn.
+    expect(found.forwarded).toBeGreaterThan(COUNT / 12.5)
   }, 300_000)
 })

@@ -506,6 +506,16 @@ describe.skipIf(!hasOpenssl)('a listener with a certificate', () => {
     await expect.poll(() => isGone).toBe(true)
   })
 
+  test('lets go of a connection that ends before its handshake, and does not wait for it when it ends', async () => {
+    const server = await start({ tls: makeCertificate() })
+    const { socket, ends } = await open(server)
+    const before = performance.now()
+    socket.end()
+    expect(await ends()).toBe('')
+    await server.drain(1)
+    expect(performance.now() - before).toBeLessThan(5000)
+  })
+
   test('speaks HTTPS and nothing else', async () => {
     const tls = makeCertificate()
     let calls = 0
