@@ -1,6 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import { AppError } from '../kernel/errors.ts'
-import type { Entered, Leaving, LimitName, Quota, RecallingCounters } from '../store/counters.ts'
+import type {
+  Entered,
+  Lease,
+  Leaving,
+  LimitName,
+  Quota,
+  RecallingCounters,
+} from '../store/counters.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { AuditFacts } from '../audit/record.ts'
 import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
@@ -32,8 +38,6 @@ export type Limits = {
 /** The caller's limits, counted where `counters` counts. */
 export function createLimits(counters: RecallingCounters, defaults: Quota | undefined): Limits {
   let current = defaults
-  // Leases of all proxies are in one place: no two have the same name.
-  const own = randomUUID()
   let entered = 0
   let known = new WeakMap<AccessToken, LimitedAccounts | 'none'>()
 
@@ -47,16 +51,16 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
     return of === 'none' ? undefined : of
   }
 
-  function letIn(of: LimitedAccounts, lease: string, { isLetIn, ...standing }: Entered): Counted {
-    const limits = remainingOf(of, standing)
+  function letIn(of: LimitedAccounts, lease: Lease, entry: Entered): Counted {
+    const limits = remainingOf(of, entry)
     const headers = rateLimitHeaders(limits)
-    if (!isLetIn) throw refusal(limits, headers)
+    if (!entry.isLetIn) throw refusal(limits, headers)
     let isSettled = false
     return {
       headers,
       requireTokens() {
         const { atMs, balances } = counters.recall(of)
-        const now = standing.balances.map((balance, i) => ({
+        const now = entry.balances.map((balance, i) => ({
           ...balance,
           dayTokens: balances[i]?.dayTokens ?? 0,
           reservedTokens: 0,
@@ -76,7 +80,7 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
           tokens,
           wasServed,
           isCut: isCut === true && !isStated,
-          enteredAtMs: standing.atMs,
+          enteredAtMs: entry.atMs,
         }
         void counters.leave(of, lease, how)
       },
@@ -88,10 +92,10 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
       const of = limitedAccountsOf(token)
       if (of === undefined) return undefined
       entered += 1
-      const lease = `${own}:${entered}`
+      const lease = entered
       const entering = counters.enter(of, lease)
       return entering instanceof Promise
-        ? entering.then((standing) => letIn(of, lease, standing))
+        ? entering.then((entry) => letIn(of, lease, entry))
         : letIn(of, lease, entering)
     },
     async read(token) {

@@ -1,6 +1,10 @@
 import { LIMIT_NAMES, type LimitName } from '../store/counters.ts'
 import type { Remaining } from './remaining.ts'
 
+/** How `RateLimit-Policy` tells of a limit; it stays the same, so that no request need spell it out. */
+export const policyOf = (name: LimitName, quota: number): string =>
+  `"${name}";q=${quota}${POLICY[name]}`
+
 /** The window in seconds, and the unit where it is not a request (draft-ietf-httpapi-ratelimit-headers §2). */
 const POLICY: Record<LimitName, string> = {
   rpm: ';w=60',
@@ -19,10 +23,10 @@ export function rateLimitHeaders(limits: readonly Remaining[]): Record<string, s
   for (const name of LIMIT_NAMES) {
     const limit = tightestOf(name, limits)
     if (limit === undefined) continue
-    const separator = policy === '' ? '' : ', '
     const reset = limit.resetSeconds === undefined ? '' : `;t=${limit.resetSeconds}`
-    policy += `${separator}"${name}";q=${limit.quota}${POLICY[name]}`
-    left += `${separator}"${name}";r=${limit.remaining}${reset}`
+    const leftOfIt = `"${name}";r=${limit.remaining}${reset}`
+    policy = policy === '' ? limit.policy : `${policy}, ${limit.policy}`
+    left = left === '' ? leftOfIt : `${left}, ${leftOfIt}`
   }
   return { 'ratelimit-policy': policy, ratelimit: left }
 }

@@ -1,19 +1,15 @@
 import {
   DAY_MS,
   isExhausted,
-  LIMIT_NAMES,
   usedOf,
   type Balance,
   type LimitName,
   type Standing,
 } from '../store/counters.ts'
-import type { Level, LimitedAccounts } from './limited-accounts.ts'
+import type { AccountLimit, LimitedAccounts } from './limited-accounts.ts'
 
 /** One limit of a caller and how much of it is left. */
-export type Remaining = {
-  level: Level
-  name: LimitName
-  quota: number
+export type Remaining = Omit<AccountLimit, 'at'> & {
   remaining: number
   /** After how long some or, of a day, all of it comes back; undefined where that depends on others alone. */
   resetSeconds: number | undefined
@@ -24,21 +20,18 @@ export type Remaining = {
 /** Every limit of these accounts, in the order of the accounts. */
 export function remainingOf(of: LimitedAccounts, { atMs, balances }: Standing): Remaining[] {
   const all: Remaining[] = []
-  for (const [i, { quota: quotas }] of of.accounts.entries()) {
-    const [level, balance] = [of.levels[i], balances[i]]
-    if (level === undefined || balance === undefined) continue
-    for (const name of LIMIT_NAMES) {
-      const quota = quotas[name]
-      if (quota === undefined) continue
-      all.push({
-        level,
-        name,
-        quota,
-        remaining: Math.max(0, quota - usedOf(name, balance)),
-        resetSeconds: resetSecondsOf(name, balance, atMs),
-        isExhausted: isExhausted(name, quota, balance),
-      })
-    }
+  for (const { at, level, name, quota, policy } of of.limits) {
+    const balance = balances[at]
+    if (balance === undefined) continue
+    all.push({
+      level,
+      name,
+      quota,
+      policy,
+      remaining: Math.max(0, quota - usedOf(name, balance)),
+      resetSeconds: resetSecondsOf(name, balance, atMs),
+      isExhausted: isExhausted(name, quota, balance),
+    })
   }
   return all
 }

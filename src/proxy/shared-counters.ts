@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import {
@@ -6,6 +7,7 @@ import {
   requestsChange,
   type Accounts,
   type Entered,
+  type Lease,
   type LeasedCounters,
   type Leaving,
   type RecallingCounters,
@@ -32,8 +34,8 @@ export type SharedCountersOptions = {
 }
 
 export type SharedCounters = Omit<RecallingCounters, 'enter' | 'leave'> & {
-  enter: (of: Accounts, lease: string) => Promise<Entered>
-  leave: (of: Accounts, lease: string, how: Leaving) => void
+  enter: (of: Accounts, lease: Lease) => Promise<Entered>
+  leave: (of: Accounts, lease: Lease, how: Leaving) => void
   isDegraded: () => boolean
   setModes: (next: OutageModes) => void
   /** Waits until what has ended is settled. */
@@ -49,7 +51,7 @@ const SETTLED_AT_ONCE = 100
 /** How often one is tried when the shared counters answer: that it fails is then its own fault. */
 const MAX_TRIES = 3
 
-type Settling = { of: Accounts; lease: string; how: Leaving; tries: number }
+type Settling = { of: Accounts; name: string; how: Leaving; tries: number }
 
 /**
  * Counts with all other proxies and, while that cannot be done, each limit by its mode. Only requests that come before it is known that
@@ -57,7 +59,10 @@ type Settling = { of: Accounts; lease: string; how: Leaving; tries: number }
  */
 export function createSharedCounters(options: SharedCountersOptions): SharedCounters {
   const { shared, local, log, probeIntervalMs = PROBE_INTERVAL_MS } = options
-  const running = new Map<string, { of: Accounts; isShared: boolean }>()
+  // Leases of all proxies are in one place: no two have the same name.
+  const own = randomUUID()
+  const nameOf = (lease: Lease): string => `${own}:${lease}`
+  const running = new Map<Lease, { of: Accounts; isShared: boolean }>()
   let unsettled: Settling[] = []
   // One of each tenant, because each is counted in a place of its own, and only some may be away.
   const failing = new Map<string, Accounts>()
@@ -75,7 +80,8 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
 
   function renewAll(): void {
     for (const [lease, { of }] of running) {
-      if (of.accounts.some(isLeased)) shared.renew(of, lease).catch((e) => degrade(e, of))
+      if (!of.accounts.some(isLeased)) continue
+      shared.renew(of, nameOf(lease)).catch((e) => degrade(e, of))
     }
   }
 
@@ -108,10 +114,10 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
     const ended = unsettled.slice(0, SETTLED_AT_ONCE)
     unsettled = unsettled.slice(SETTLED_AT_ONCE)
     await Promise.all(
-      ended.map(({ of, lease, how, tries }) =>
-        Promise.resolve(shared.leave(of, lease, how)).catch(() => {
+      ended.map(({ of, name, how, tries }) =>
+        Promise.resolve(shared.leave(of, name, how)).catch(() => {
           failing.set(of.tenant, of)
-          if (tries < MAX_TRIES) unsettled.push({ of, lease, how, tries: tries + 1 })
+          if (tries < MAX_TRIES) unsettled.push({ of, name, how, tries: tries + 1 })
         }),
       ),
     )
@@ -125,16 +131,16 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
 
   /** Sent, not waited for. What a failed one has done is unknown: rather twice than not at all. */
   async function settle(ended: Settling): Promise<void> {
-    const { of, lease, how } = ended
+    const { of, name, how } = ended
     try {
-      if (!isDegraded) return await shared.leave(of, lease, how)
+      if (!isDegraded) return await shared.leave(of, name, how)
     } catch (error) {
       degrade(error, of)
     }
     if (unsettled.length < MAX_UNSETTLED) unsettled.push(ended)
   }
 
-  function enterAlone(of: Accounts, lease: string): Entered {
+  function enterAlone(of: Accounts, lease: Lease): Entered {
     if (limitsAny(of, limitsIn('refuse', modes))) throw notCounted()
     const loose = limitsIn('continue', modes)
     const entered = local.enter(withoutBounds(of, loose), lease)
@@ -147,7 +153,7 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
     async enter(of, lease) {
       if (isDegraded) return enterAlone(of, lease)
       try {
-        const entered = await shared.enter(of, lease)
+        const entered = await shared.enter(of, nameOf(lease))
         if (!entered.isLetIn) return entered
         local.adopt(of, lease, entered)
         running.set(lease, { of, isShared: true })
@@ -163,7 +169,8 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
       local.leave(of, lease, how)
       const known = { ...how, wasEnteredElsewhere: !isShared }
       if (!hasEffect(of, known)) return
-      const sent = settle({ of, lease, how: known, tries: 1 }).finally(() => settling.delete(sent))
+      const ended = { of, name: nameOf(lease), how: known, tries: 1 }
+      const sent = settle(ended).finally(() => settling.delete(sent))
       settling.add(sent)
     },
     async read(of) {

@@ -55,16 +55,19 @@ export function requestsChange({ wasServed, wasEnteredElsewhere = false }: Leavi
  * up to a second longer when others follow at once.
  * One that may be away fails with AppError `temporarily_unavailable`.
  */
-export type Counters = {
+export type Counters<Name = string> = {
   /** Counts a request, which `lease` names, in every account, or in none when one of them has no room. */
-  enter: (of: Accounts, lease: string) => Entered | Promise<Entered>
+  enter: (of: Accounts, lease: Name) => Entered | Promise<Entered>
   /** To be called for each request that was let in, when it is over. */
-  leave: (of: Accounts, lease: string, how: Leaving) => void | Promise<void>
+  leave: (of: Accounts, lease: Name, how: Leaving) => void | Promise<void>
   read: (of: Accounts) => Standing | Promise<Standing>
 }
 
+/** Names a request of this process alone. A number is neither spelt out nor hashed for it. */
+export type Lease = string | number
+
 /** Counters that also tell, without asking anybody, what this process knows: where others count as well, there may be more. */
-export type RecallingCounters = Counters & { recall: (of: Accounts) => Standing }
+export type RecallingCounters = Counters<Lease> & { recall: (of: Accounts) => Standing }
 
 /** Counters that outlive those who count: a request that is not renewed for a minute has ended with its process. */
 export type LeasedCounters = Counters & {
@@ -111,8 +114,12 @@ export function isExhausted(name: LimitName, quota: number, balance: Balance): b
   return usedOf(name, balance) + reserved >= quota
 }
 
+/** Spelt out: every request asks it of all its accounts. */
 export const hasRoom = ({ quota }: Account, balance: Balance): boolean =>
-  LIMIT_NAMES.every((name) => !isExhausted(name, quota[name] ?? Infinity, balance))
+  !isExhausted('rpm', quota.rpm ?? Infinity, balance) &&
+  !isExhausted('concurrency', quota.concurrency ?? Infinity, balance) &&
+  !isExhausted('daily_requests', quota.daily_requests ?? Infinity, balance) &&
+  !isExhausted('daily_tokens', quota.daily_tokens ?? Infinity, balance)
 
 /** Whether a request must be known by name while it runs. */
 export const isLeased = ({ quota }: Account): boolean =>

@@ -12,6 +12,7 @@ import {
   type Balance,
   type RecallingCounters,
   type Entered,
+  type Lease,
   type Standing,
 } from './counters.ts'
 import { watchForJumps } from './jumping-clock.ts'
@@ -32,7 +33,10 @@ export type DayTally = {
   meanBefore: number
 }
 
-type Tally = DayTally & { minute: SlidingMinute; running: Set<string> }
+type Tally = DayTally & { minute: SlidingMinute; running: Set<Lease> }
+
+/** An account with what it has used. */
+type Used = { account: Account; tally: Tally }
 
 /** Never asks anybody, so that nothing need be waited for. */
 export type MemoryCounters = {
@@ -41,7 +45,7 @@ export type MemoryCounters = {
   ) => Awaited<ReturnType<RecallingCounters[name]>>
 } & {
   /** Counts a request that was let in elsewhere, and takes over what is known there of the day. */
-  adopt: (of: Accounts, lease: string, standing: Standing) => void
+  adopt: (of: Accounts, lease: Lease, standing: Standing) => void
   /** What must outlive the process: the days that are not over. */
   days: () => [id: string, tally: DayTally][]
   restoreDays: (days: readonly [id: string, tally: DayTally][]) => void
@@ -65,41 +69,28 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     }
   }
 
-  function tallyOf({ id }: Account, nowMs: number): Tally {
-    let tally = tallies.get(id)
-    if (tally === undefined) {
-      tally = newTally(nowMs)
-      tallies.set(id, tally)
-    } else {
-      bringUpToDate(tally, nowMs)
-    }
-    return tally
+  /** Of an account that nobody has used, nothing is kept. */
+  function find(account: Account, nowMs: number): Used {
+    const tally = tallies.get(account.id)
+    if (tally === undefined) return { account, tally: newTally(nowMs) }
+    bringUpToDate(tally, nowMs)
+    return { account, tally }
   }
 
-  /** Of accounts that nobody has used, nothing is kept. */
-  function stand(accounts: readonly Account[], nowMs: number): Standing {
+  function count({ account, tally }: Used, lease: Lease, nowMs: number): void {
+    tallies.set(account.id, tally)
+    if (account.quota.rpm !== undefined) countOne(tally.minute, nowMs)
+    if (isDaily(account)) tally.requests += 1
+    if (isLeased(account)) tally.running.add(lease)
+  }
+
+  function read({ accounts }: Accounts): Standing {
+    const nowMs = now()
     return {
       atMs: nowMs,
-      balances: accounts.map((account) =>
-        balanceOf(
-          account,
-          tallies.has(account.id) ? tallyOf(account, nowMs) : newTally(nowMs),
-          nowMs,
-        ),
-      ),
+      balances: accounts.map((account) => balanceOf(find(account, nowMs), nowMs)),
     }
   }
-
-  function count(accounts: readonly Account[], lease: string, nowMs: number): void {
-    for (const account of accounts) {
-      const tally = tallyOf(account, nowMs)
-      if (account.quota.rpm !== undefined) countOne(tally.minute, nowMs)
-      if (isDaily(account)) tally.requests += 1
-      if (isLeased(account)) tally.running.add(lease)
-    }
-  }
-
-  const read = ({ accounts }: Accounts): Standing => stand(accounts, now())
 
   function days(): [id: string, tally: DayTally][] {
     return [...tallies]
@@ -120,31 +111,29 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     enter({ accounts }, lease): Entered {
       const nowMs = now()
       sweep(nowMs)
-      const before = stand(accounts, nowMs)
-      const isLetIn = accounts.every((account, i) => {
-        const balance = before.balances[i]
-        return balance !== undefined && hasRoom(account, balance)
-      })
-      if (!isLetIn) return { ...before, isLetIn }
-      count(accounts, lease, nowMs)
-      return { ...stand(accounts, nowMs), isLetIn }
+      const all = accounts.map((account) => find(account, nowMs))
+      const isLetIn = all.every((used) => hasRoom(used.account, balanceOf(used, nowMs)))
+      if (isLetIn) for (const used of all) count(used, lease, nowMs)
+      return { atMs: nowMs, balances: all.map((used) => balanceOf(used, nowMs)), isLetIn }
     },
     adopt({ accounts }, lease, { balances }) {
       const nowMs = now()
       sweep(nowMs)
-      count(accounts, lease, nowMs)
       for (const [i, account] of accounts.entries()) {
+        const used = find(account, nowMs)
         const known = balances[i]
-        if (known !== undefined) takeOver(tallyOf(account, nowMs), known)
+        count(used, lease, nowMs)
+        if (known !== undefined) takeOver(used.tally, known)
       }
     },
     leave({ accounts }, lease, how) {
       const { tokens, isCut, enteredAtMs } = how
       const nowMs = now()
       for (const account of accounts) {
-        const tally = tallyOf(account, nowMs)
+        const { tally } = find(account, nowMs)
         tally.running.delete(lease)
         if (!isDaily(account)) continue
+        tallies.set(account.id, tally)
         if (dayOf(enteredAtMs) === tally.day) {
           tally.requests = Math.max(0, tally.requests + requestsChange(how))
         }
@@ -191,7 +180,7 @@ function takeOver(tally: Tally, known: Balance): void {
   tally.settled = known.daySettled
 }
 
-function balanceOf({ quota }: Account, tally: Tally, nowMs: number): Balance {
+function balanceOf({ account, tally }: Used, nowMs: number): Balance {
   const { minute, running, requests, tokens, settled, meanBefore } = tally
   return {
     minuteRequests: minute.total,
@@ -201,6 +190,6 @@ function balanceOf({ quota }: Account, tally: Tally, nowMs: number): Balance {
     dayTokens: tokens,
     daySettled: settled,
     meanBefore,
-    reservedTokens: quota.daily_tokens === undefined ? 0 : running.size * expectedOf(tally),
+    reservedTokens: account.quota.daily_tokens === undefined ? 0 : running.size * expectedOf(tally),
   }
 }
