@@ -5,7 +5,7 @@ import { findDisagreements } from '../support/smuggling.ts'
 import { startStrictServer } from '../support/strict-server.ts'
 
 /** Some in each run; `SMUGGLING_RUNS=5000 SMUGGLING_SEED=1` for others and more. */
-const COUNT = Number(process.env['SMUGGLING_RUNS'] ?? 600)
+const COUNT = Number(process.env['SMUGGLING_RUNS'] ?? 800)
 const SEED = Number(process.env['SMUGGLING_SEED'] ?? 9112)
 const TIMEOUT_MS = 30_000 + COUNT * 50
 
@@ -24,7 +24,7 @@ const startProxyBefore = async (upstreamUrl: string) => {
 }
 
 test(
-  `RFC 9112 §11.2: of ${COUNT} malformed connections a server that forgives nothing gets just what the proxy has logged`,
+  `RFC 9112 §11.2: of ${COUNT} connections, most of them malformed, a server that forgives nothing gets just what the proxy has logged`,
   async () => {
     const server = await startStrictServer()
     cleanUp.push(server.close)
@@ -35,7 +35,9 @@ test(
     })
     expect(found.problems).toEqual([])
     expect(server.violations).toEqual([])
-    expect(found.forwarded, 'so that refusing everything does not pass').toBeGreaterThan(COUNT / 20)
+    expect(found.forwarded, 'so that refusing everything does not pass').toBeGreaterThan(
+      COUNT * 0.3,
+    )
     expect(found.refused, 'so that passing everything does not').toBeGreaterThan(COUNT / 4)
   },
   TIMEOUT_MS,
@@ -55,7 +57,7 @@ test(
       }))
     const found = await findDisagreements(proxy, seen, { count: COUNT, seed: SEED + 1 })
     expect(found.problems).toEqual([])
-    expect(found.forwarded).toBeGreaterThan(COUNT / 20)
+    expect(found.forwarded).toBeGreaterThan(COUNT * 0.3)
   },
   TIMEOUT_MS,
 )

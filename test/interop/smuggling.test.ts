@@ -12,7 +12,7 @@ import { waitUntil } from '../support/wait-until.ts'
 
 /** What vLLM is served by, with either of its parsers. Kept from run to run. */
 const VENV = join(tmpdir(), 'gatehouse-interop/uvicorn')
-const COUNT = Number(process.env['SMUGGLING_RUNS'] ?? 1250)
+const COUNT = Number(process.env['SMUGGLING_RUNS'] ?? 1650)
 const SEED = Number(process.env['SMUGGLING_SEED'] ?? 9112)
 
 const APP = `import json, sys
@@ -83,11 +83,11 @@ describe.skipIf(missing !== undefined).each(['h11', 'httptools'])('uvicorn with 
     rmSync(folder, { recursive: true })
   })
 
-  test(`gets of ${COUNT} malformed connections just what the proxy has logged`, async () => {
+  test(`gets of ${COUNT} connections, most of them malformed, just what the proxy has logged`, async () => {
     const found = await findDisagreements(proxy, takeSeen, { count: COUNT, seed: SEED })
     expect(found.problems).toEqual([])
     expect(complaints).not.toContain('Invalid HTTP request')
-    // Not one is sent on behind which the same packet has garbage: the connection is cut before its turn.
-    expect(found.forwarded).toBeGreaterThan(COUNT / 12.5)
+    // A fifth of them are legal, and a third of these bring a second such request.
+    expect(found.forwarded, 'more than the legal ones alone').toBeGreaterThan(COUNT * 0.3)
   }, 300_000)
 })

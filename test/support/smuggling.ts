@@ -1,6 +1,8 @@
 import * as fc from 'fast-check'
 import { connect, type Socket } from 'node:net'
 import { once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
+import { legalRequest } from './legal-request.ts'
 import type { LoneProxy } from './lone-proxy.ts'
 
 /** What a model server says that it got. */
@@ -11,8 +13,8 @@ const pick = (...texts: string[]) => fc.constantFrom(...texts)
 const mostly = (right: string, ...wrong: string[]) =>
   fc.oneof({ weight: 30, arbitrary: fc.constant(right) }, { weight: 1, arbitrary: pick(...wrong) })
 
-const SMUGGLED =
-  'GET /v1/models?smuggled HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer TOKEN\r\n\r\n'
+const smuggled = (token: string) =>
+  `GET /v1/models?smuggled HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`
 
 const requestLine = fc
   .record({
@@ -159,6 +161,7 @@ const chunks = fc
       '0000000000000000SIZE',
       'FFFFFFFFFFFFFFFF',
       'SIZE0',
+      '1',
       'g',
       '',
     ),
@@ -181,46 +184,85 @@ const chunks = fc
     return `${line}${data}${dataEnd}${last}${trailers}${end}`
   })
 
-const data = pick('', '{}', 'x'.repeat(30), SMUGGLED, `0\r\n\r\n${SMUGGLED}`, `\r\n${SMUGGLED}`)
+const data = (token: string) =>
+  pick(
+    '',
+    '{}',
+    'x'.repeat(30),
+    smuggled(token),
+    `0\r\n\r\n${smuggled(token)}`,
+    `\r\n${smuggled(token)}`,
+  )
 
-/** The bytes that one client sends: a request that may be malformed in any of these ways, with more of them behind it. */
-const payload = fc
-  .record({ line: requestLine, content: data, chunked: chunks, isChunked: fc.boolean() })
-  .chain(({ line, content, chunked, isChunked }) => {
-    const body = isChunked ? chunked(content) : content
-    const length = Buffer.byteLength(body, 'latin1')
-    const right = isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`
-    const framing = fc.oneof(
-      { weight: 3, arbitrary: fc.constant([right]) },
-      { weight: 2, arbitrary: lengthField(length).map((field) => [field]) },
-      { weight: 2, arbitrary: codingField.map((field) => [field]) },
-      { weight: 2, arbitrary: fc.tuple(lengthField(length), codingField).map(([a, b]) => [a, b]) },
-      { weight: 2, arbitrary: fc.tuple(codingField, lengthField(length)).map(([a, b]) => [a, b]) },
-      {
-        weight: 1,
-        arbitrary: fc.tuple(lengthField(length), lengthField(length)).map(([a, b]) => [a, b]),
-      },
-      { weight: 1, arbitrary: fc.constant<string[]>([]) },
-    )
-    return fc.record({
-      line: fc.constant(line),
-      framing,
-      body: fc.constant(body),
-      others: fc.array(otherField, { maxLength: 1 }),
-      lineEnd: mostly('\r\n', '\n', '\r', '\r\r\n'),
-      after: pick('', SMUGGLED, 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n'),
+/** A request that may be malformed in any of these ways, with more of them behind it. */
+const malformed = (token: string) =>
+  fc
+    .record({ line: requestLine, content: data(token), chunked: chunks, isChunked: fc.boolean() })
+    .chain(({ line, content, chunked, isChunked }) => {
+      const body = isChunked ? chunked(content) : content
+      const length = Buffer.byteLength(body, 'latin1')
+      const right = isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`
+      const framing = fc.oneof(
+        { weight: 3, arbitrary: fc.constant([right]) },
+        { weight: 2, arbitrary: lengthField(length).map((field) => [field]) },
+        { weight: 2, arbitrary: codingField.map((field) => [field]) },
+        {
+          weight: 2,
+          arbitrary: fc.tuple(lengthField(length), codingField).map(([a, b]) => [a, b]),
+        },
+        {
+          weight: 2,
+          arbitrary: fc.tuple(codingField, lengthField(length)).map(([a, b]) => [a, b]),
+        },
+        {
+          weight: 1,
+          arbitrary: fc.tuple(lengthField(length), lengthField(length)).map(([a, b]) => [a, b]),
+        },
+        { weight: 1, arbitrary: fc.constant<string[]>([]) },
+      )
+      return fc.record({
+        line: fc.constant(line),
+        framing,
+        body: fc.constant(body),
+        others: fc.array(otherField, { maxLength: 1 }),
+        lineEnd: mostly('\r\n', '\n', '\r', '\r\r\n'),
+        after: pick('', smuggled(token), 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n'),
+      })
     })
+    .map(({ line, framing, body, others, lineEnd, after }) => {
+      const fields = ['Host: x', `Authorization: Bearer ${token}`, ...others, ...framing]
+      return `${[line, ...fields].join(lineEnd)}${lineEnd}${lineEnd}${body}${after}`
+    })
+
+/** Cut at up to three places. */
+const inPackets = (text: string) =>
+  fc.array(fc.nat({ max: text.length }), { maxLength: 3 }).map((cuts) => {
+    const ends = [...cuts.toSorted((a, b) => a - b), text.length]
+    return ends.map((end, i) => text.slice(ends[i - 1] ?? 0, end))
   })
-  .map(({ line, framing, body, others, lineEnd, after }) => {
-    const fields = ['Host: x', 'Authorization: Bearer TOKEN', ...others, ...framing]
-    return `${[line, ...fields].join(lineEnd)}${lineEnd}${lineEnd}${body}${after}`
-  })
+
+/** What one client sends: packets at once, and the rest, if any, when they have been answered. */
+type Connection = { packets: string[]; rest?: string }
+
+const connection = (token: string) => {
+  const legal = legalRequest(token, data(token))
+  return fc.oneof<fc.MaybeWeightedArbitrary<Connection>[]>(
+    { weight: 4, arbitrary: malformed(token).map((text) => ({ packets: [text] })) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        packets: legal.chain(inPackets),
+        rest: fc.oneof(fc.constant(''), malformed(token), legal),
+      }),
+    },
+  )
+}
 
 const AT_ONCE = 20
 
 /**
- * Sends that many such payloads to the proxy, each on a connection of its own, and gives where the model server and the
- * proxy's log disagree about what was asked.
+ * Makes that many such connections to the proxy, four of five malformed, and gives where the model server and the proxy's log
+ * disagree about what was asked.
  */
 export async function findDisagreements(
   proxy: LoneProxy,
@@ -228,22 +270,28 @@ export async function findDisagreements(
   { count, seed }: { count: number; seed: number },
 ): Promise<{ problems: string[]; forwarded: number; refused: number }> {
   const token = await proxy.issuer.sign()
-  const payloads = fc
-    .sample(payload, { seed, numRuns: count })
-    .map((text) => text.replaceAll('TOKEN', token))
+  const connections = fc.sample(connection(token), { seed, numRuns: count })
   for (let at = 0; at < count; at += AT_ONCE) {
-    await sendAll(proxy, payloads.slice(at, at + AT_ONCE))
+    await sendAll(proxy, connections.slice(at, at + AT_ONCE))
   }
   return compare(proxy, await seen())
 }
 
-async function sendAll(proxy: LoneProxy, payloads: readonly string[]): Promise<void> {
+async function sendAll(proxy: LoneProxy, connections: readonly Connection[]): Promise<void> {
   const sockets = await Promise.all(
-    payloads.map(async (bytes) => {
-      const socket = connect(proxy.port, '127.0.0.1')
+    connections.map(async ({ packets, rest }) => {
+      const socket = connect({ port: proxy.port, host: '127.0.0.1', noDelay: true })
       socket.on('error', () => undefined).resume()
       await once(socket, 'connect')
-      socket.write(bytes, 'latin1')
+      const answered = new Promise((resolve) => socket.once('data', resolve).once('close', resolve))
+      for (const packet of packets) {
+        socket.write(packet, 'latin1')
+        // The proxy, in this process, reads it before there is more.
+        await setImmediate()
+      }
+      if (rest === undefined) return socket
+      await answered
+      if (socket.writable) socket.write(rest, 'latin1')
       return socket
     }),
   )
