@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { createJsonScanner, type Place } from './json-scanner.ts'
+import { createJsonScanner, listOf, objectWith, SOUGHT } from './json-scanner.ts'
 import { identityTypeOf } from './media-type.ts'
 
 /** Is shown a request's body as it passes, and counts the images in it. */
@@ -35,16 +35,8 @@ export function createImageCounter(headers: IncomingHttpHeaders): ImageCounter {
 
 const ignore = () => undefined
 
-const IMAGE: Place = { isSought: true }
-const CHAT_MESSAGE: Place = {
-  members: [['content', { items: { members: [['image_url', IMAGE]] } }]],
-}
-const IMAGES: Place = {
-  members: [
-    ['messages', { items: CHAT_MESSAGE }],
-    ['image', IMAGE],
-  ],
-}
+const CHAT_MESSAGE = objectWith({ content: listOf(objectWith({ image_url: SOUGHT })) })
+const IMAGES = objectWith({ messages: listOf(CHAT_MESSAGE), image: SOUGHT })
 
 /** RFC 2046 §5.1.1 */
 const BOUNDARY = /;\s*boundary=(?:"([^"]{1,70})"|([^\s";]{1,70}))/i

@@ -1,14 +1,26 @@
 /** What is looked for in a JSON document, by the way that leads there; the same for every document. */
 export type Place = {
   /** It is an object, of which these members matter. */
-  readonly members?: readonly (readonly [name: string, Place])[]
+  readonly members: readonly Member[] | undefined
   /** It is an array, of which every item matters. */
-  readonly items?: Place
+  readonly items: Place | undefined
   /** An object or a string that is not empty, which begins here, is to be told. */
-  readonly isSought?: true
+  readonly isSought: boolean
   /** The text of an object here is wanted, once it is whole. */
-  readonly isKept?: true
+  readonly isKept: boolean
 }
+type Member = { readonly name: string; readonly place: Place }
+
+/** All places are made from it: objects of one shape are read the faster. */
+const NOWHERE: Place = { members: undefined, items: undefined, isSought: false, isKept: false }
+
+export const SOUGHT: Place = { ...NOWHERE, isSought: true }
+export const KEPT: Place = { ...NOWHERE, isKept: true }
+export const listOf = (items: Place): Place => ({ ...NOWHERE, items })
+export const objectWith = (places: Readonly<Record<string, Place>>): Place => ({
+  ...NOWHERE,
+  members: Object.entries(places).map(([name, place]) => ({ name, place })),
+})
 
 /** Is told what is found. */
 export type Finder = {
@@ -26,7 +38,6 @@ export type JsonScanner = {
 
 const QUOTE = 0x22
 const COMMA = 0x2c
-const COLON = 0x3a
 const OPEN_ARRAY = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_ARRAY = 0x5d
@@ -44,24 +55,26 @@ const NOTHING = Buffer.alloc(0)
 type Reading = {
   readonly root: Place
   readonly finder: Finder
-  depth: number
-  /** The places of the open objects and arrays on a way to something; deeper ones only count for `depth`. */
+  /** The open objects and arrays on a way to something. */
   readonly path: Place[]
+  /** How many are open inside of these that lead nowhere. */
+  beyond: number
+  /** In an object, the next string is a name. */
   isNameNext: boolean
-  isInName: boolean
-  /** What of the name came with bytes before these; undefined when none did. */
-  nameBefore: Buffer | undefined
   /** Where the name read last leads. */
   member: Place | undefined
-  isInString: boolean
-  /** The string before this byte ended in a backslash that is itself not escaped. */
+  /** The string that has begun with bytes before these, if one has. */
+  cut: Cut | undefined
+  /** That string has ended in a backslash that is itself not escaped. */
   isEscaped: boolean
-  /** A string has begun that is to be told unless it is empty. */
-  isSoughtString: boolean
+  /** What of a name came with bytes before these. */
+  nameBefore: Buffer
   kept: Kept | undefined
   keptFrom: number
 }
 
+/** Of what is `sought`, no byte has come yet: it may be empty. */
+type Cut = 'name' | 'sought' | 'text'
 type Kept = { parts: Buffer[]; bytes: number }
 
 /**
@@ -81,69 +94,77 @@ export function createJsonScanner(root: Place, finder: Finder): JsonScanner {
 const begin = (root: Place, finder: Finder): Reading => ({
   root,
   finder,
-  depth: 0,
   path: [],
+  beyond: 0,
   isNameNext: false,
-  isInName: false,
-  nameBefore: undefined,
   member: undefined,
-  isInString: false,
+  cut: undefined,
   isEscaped: false,
-  isSoughtString: false,
+  nameBefore: NOTHING,
   kept: undefined,
   keptFrom: 0,
 })
 
 function scan(reading: Reading, bytes: Buffer, from: number, to: number): void {
-  let at = from
+  if (from === to) return
   reading.keptFrom = from
+  let at = reading.cut === undefined ? from : resumeString(reading, reading.cut, bytes, from, to)
   while (at < to) {
-    if (reading.isInString) {
-      at = readString(reading, bytes, at, to)
+    if (reading.beyond > 0) {
+      at = passBeyond(reading, bytes, at, to)
       continue
     }
     const byte = bytes[at]
     at += 1
-    if (byte === QUOTE) beginString(reading)
+    if (byte === QUOTE) at = readString(reading, bytes, at, to)
     else if (byte === COMMA) reading.isNameNext = true
-    else if (byte === COLON) reading.isNameNext = false
-    else if (byte === OPEN_OBJECT) open(reading, at - 1, true)
-    else if (byte === OPEN_ARRAY) open(reading, at - 1, false)
-    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) close(reading, bytes, at)
+    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) open(reading, at - 1, byte)
+    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) reading.path.pop()
   }
   keep(reading, bytes, to)
 }
 
-function placeOfValue({ depth, path, root, member }: Reading): Place | undefined {
-  if (depth !== path.length) return undefined
-  if (depth === 0) return root
-  return path[depth - 1]?.items ?? member
+/** Goes on in what leads nowhere, up to its end: only strings and depth matter. */
+function passBeyond(reading: Reading, bytes: Buffer, from: number, to: number): number {
+  let { beyond } = reading
+  let at = from
+  while (at < to && beyond > 0) {
+    const byte = bytes[at]
+    at += 1
+    if (byte === QUOTE) at = passString(reading, bytes, at, to)
+    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) beyond += 1
+    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) beyond -= 1
+  }
+  reading.beyond = beyond
+  if (beyond === 0) tellKept(reading, bytes, at)
+  return at
 }
 
-function open(reading: Reading, at: number, isObject: boolean): void {
+function placeOfValue({ path, root, member }: Reading): Place | undefined {
+  const around = path.at(-1)
+  return around === undefined ? root : (around.items ?? member)
+}
+
+function open(reading: Reading, at: number, byte: number): void {
   const place = placeOfValue(reading)
-  if (place !== undefined) {
-    if (isObject && place.isSought === true) reading.finder.onFound?.()
-    if (isObject && place.isKept === true) {
-      reading.kept = { parts: [], bytes: 0 }
-      reading.keptFrom = at
-    }
-    if ((isObject ? place.members : place.items) !== undefined) reading.path.push(place)
+  const isObject = byte === OPEN_OBJECT
+  if (isObject && place?.isSought === true) reading.finder.onFound?.()
+  if (isObject && place?.isKept === true) {
+    reading.kept = { parts: [], bytes: 0 }
+    reading.keptFrom = at
   }
-  reading.depth += 1
+  if (place !== undefined && (isObject ? place.members : place.items) !== undefined) {
+    reading.path.push(place)
+  } else reading.beyond = 1
   reading.isNameNext = isObject
   reading.member = undefined
 }
 
-function close(reading: Reading, bytes: Buffer, end: number): void {
-  const { path } = reading
-  if (reading.depth > 0) reading.depth -= 1
-  if (path.length > reading.depth) path.pop()
-  const { kept } = reading
-  if (kept === undefined || reading.depth !== path.length) return
+function tellKept(reading: Reading, bytes: Buffer, end: number): void {
+  const { kept, keptFrom, finder } = reading
+  if (kept === undefined) return
   reading.kept = undefined
-  if (kept.bytes + end - reading.keptFrom > MAX_OBJECT_BYTES) return
-  const { keptFrom, finder } = reading
+  if (kept.bytes + end - keptFrom > MAX_OBJECT_BYTES) return
   // Mostly it has come in one piece, and need not be copied.
   if (kept.bytes === 0) finder.onObject?.(bytes.toString('utf8', keptFrom, end))
   else finder.onObject?.(Buffer.concat([...kept.parts, bytes.subarray(keptFrom, end)]).toString())
@@ -156,53 +177,69 @@ function keep({ kept, keptFrom }: Reading, bytes: Buffer, end: number): void {
   else kept.parts = []
 }
 
-function beginString(reading: Reading): void {
-  const { depth, path } = reading
-  reading.isInString = true
-  if (depth !== path.length) return
-  if (reading.isNameNext && path[depth - 1]?.members !== undefined) {
-    reading.isInName = true
-    reading.nameBefore = undefined
-  } else reading.isSoughtString = placeOfValue(reading)?.isSought === true
+/** Each of these reads on in a string, and gives where to go on after it; `to` when it has not ended. */
+function readString(reading: Reading, bytes: Buffer, from: number, to: number): number {
+  if (reading.isNameNext && reading.path.at(-1)?.members !== undefined) {
+    return readName(reading, bytes, from, to)
+  }
+  const isSought = placeOfValue(reading)?.isSought === true
+  return (isSought ? readSought : passString)(reading, bytes, from, to)
 }
 
-/** Reads on in a string, and gives where to go on after it, or `to`. */
-function readString(reading: Reading, bytes: Buffer, from: number, to: number): number {
-  if (reading.isSoughtString) {
-    if (bytes[from] !== QUOTE) reading.finder.onFound?.()
-    reading.isSoughtString = false
+function resumeString(reading: Reading, cut: Cut, bytes: Buffer, from: number, to: number): number {
+  const at = reading.isEscaped ? from + 1 : from
+  reading.cut = undefined
+  reading.isEscaped = false
+  switch (cut) {
+    case 'name':
+      return readName(reading, bytes, at, to)
+    case 'sought':
+      return readSought(reading, bytes, at, to)
+    case 'text':
+      return passString(reading, bytes, at, to)
   }
+}
+
+function passString(reading: Reading, bytes: Buffer, from: number, to: number): number {
   const end = findEnd(reading, bytes, from, to)
-  if (reading.isInName) {
-    if (end === -1) keepName(reading, bytes.subarray(from, to))
-    else readName(reading, bytes, from, end)
+  if (end !== -1) return end + 1
+  reading.cut = 'text'
+  return to
+}
+
+function readSought(reading: Reading, bytes: Buffer, from: number, to: number): number {
+  if (from === to) {
+    reading.cut = 'sought'
+    return to
   }
-  if (end === -1) return to
-  reading.isInString = false
-  reading.isInName = false
+  if (bytes[from] !== QUOTE) reading.finder.onFound?.()
+  return passString(reading, bytes, from, to)
+}
+
+function readName(reading: Reading, bytes: Buffer, from: number, to: number): number {
+  const around = reading.path.at(-1)
+  const end = findEnd(reading, bytes, from, to)
+  if (end === -1) {
+    reading.nameBefore = joinName(reading.nameBefore, bytes.subarray(from, to))
+    reading.cut = 'name'
+    return to
+  }
+  if (reading.nameBefore === NOTHING) reading.member = memberNamed(around, bytes, from, end)
+  else {
+    const name = joinName(reading.nameBefore, bytes.subarray(from, end))
+    reading.member = memberNamed(around, name, 0, name.length)
+    reading.nameBefore = NOTHING
+  }
+  reading.isNameNext = false
   return end + 1
 }
 
-function readName(reading: Reading, bytes: Buffer, from: number, end: number): void {
-  const around = reading.path.at(-1)
-  if (reading.nameBefore === undefined) {
-    reading.member = memberNamed(around, bytes, from, end)
-    return
-  }
-  const name = keepName(reading, bytes.subarray(from, end))
-  reading.member = memberNamed(around, name, 0, name.length)
-}
-
-/** Until the rest of it comes; of one that is too long to be sought, as much as tells that. */
-function keepName(reading: Reading, piece: Buffer): Buffer {
-  const { nameBefore = NOTHING } = reading
-  const name = Buffer.concat([nameBefore, piece.subarray(0, MAX_NAME_BYTES)])
-  reading.nameBefore = name.subarray(0, MAX_NAME_BYTES)
-  return reading.nameBefore
-}
+/** Of a name that is too long to be sought, as much as tells that. */
+const joinName = (before: Buffer, piece: Buffer): Buffer =>
+  Buffer.concat([before, piece.subarray(0, MAX_NAME_BYTES)]).subarray(0, MAX_NAME_BYTES)
 
 function memberNamed(around: Place | undefined, bytes: Buffer, from: number, end: number) {
-  for (const [name, place] of around?.members ?? []) {
+  for (const { name, place } of around?.members ?? []) {
     if (name.length === end - from && isAt(bytes, from, name)) return place
   }
   return undefined
@@ -215,12 +252,11 @@ function isAt(bytes: Buffer, from: number, name: string): boolean {
   return true
 }
 
+/** Where the quote is that ends a string; -1 when it has not ended. */
 function findEnd(reading: Reading, bytes: Buffer, from: number, to: number): number {
+  const near = Math.min(from + SHORT_BYTES, to)
+  for (let i = from; i < near && bytes[i] !== BACKSLASH; i += 1) if (bytes[i] === QUOTE) return i
   let at = from
-  if (reading.isEscaped) at += 1
-  reading.isEscaped = false
-  const near = Math.min(at + SHORT_BYTES, to)
-  for (let i = at; i < near && bytes[i] !== BACKSLASH; i += 1) if (bytes[i] === QUOTE) return i
   for (;;) {
     const quote = bytes.indexOf(QUOTE, at)
     const end = quote === -1 || quote > to ? to : quote

@@ -4,7 +4,7 @@ import { isObject } from '../kernel/is-object.ts'
 import { createEventReader } from './event-data.ts'
 import type { AnswerObserver } from './answer-passage.ts'
 import { createImageCounter, type ImageCounter } from './image-counter.ts'
-import { createJsonScanner, type Place } from './json-scanner.ts'
+import { createJsonScanner, KEPT, listOf, objectWith, SOUGHT } from './json-scanner.ts'
 import { identityTypeOf } from './media-type.ts'
 
 type Usage = NonNullable<AuditFacts['usage']>
@@ -64,27 +64,18 @@ function createStreamReader(report: (usage: Usage) => void): (chunk: Buffer) => 
 }
 
 /** OpenAI's `usage`, at the top of an answer or of a part of a stream. */
-const USAGE = ['usage', { isKept: true }] as const
-const ANSWER: Place = { members: [USAGE] }
+const ANSWER = objectWith({ usage: KEPT })
 
 /** What a model writes one token after another: an answer, what it thinks before that (by two names), calls of tools. */
-const PIECE: Place = { isSought: true }
-const TOOL_CALL: Place = { members: [['function', { members: [['arguments', PIECE]] }]] }
-const DELTA: Place = {
-  members: [
-    ['content', PIECE],
-    ['reasoning_content', PIECE],
-    ['reasoning', PIECE],
-    ['tool_calls', { items: TOOL_CALL }],
-  ],
-}
-const CHOICE: Place = {
-  members: [
-    ['delta', DELTA],
-    ['text', PIECE],
-  ],
-}
-const EVENT: Place = { members: [USAGE, ['choices', { items: CHOICE }]] }
+const TOOL_CALL = objectWith({ function: objectWith({ arguments: SOUGHT }) })
+const DELTA = objectWith({
+  content: SOUGHT,
+  reasoning_content: SOUGHT,
+  reasoning: SOUGHT,
+  tool_calls: listOf(TOOL_CALL),
+})
+const CHOICE = objectWith({ delta: DELTA, text: SOUGHT })
+const EVENT = objectWith({ usage: KEPT, choices: listOf(CHOICE) })
 
 /** Says whether it was known. */
 function reportUsage(text: string, report: (usage: Usage) => void): boolean {
