@@ -6,27 +6,42 @@ export type Place = {
   readonly items: Place | undefined
   /** An object or a string that is not empty, which begins here, is to be told. */
   readonly isSought: boolean
-  /** The text of an object here is wanted, once it is whole. */
-  readonly isKept: boolean
+  /** It is a number, to be told with the others of the object around it. */
+  readonly isCount: boolean
+  /** It is an object, of which the counts are told once it is whole. */
+  readonly hasCounts: boolean
 }
 type Member = { readonly name: string; readonly place: Place }
 
 /** All places are made from it: objects of one shape are read the faster. */
-const NOWHERE: Place = { members: undefined, items: undefined, isSought: false, isKept: false }
+const NOWHERE: Place = {
+  members: undefined,
+  items: undefined,
+  isSought: false,
+  isCount: false,
+  hasCounts: false,
+}
+const COUNT: Place = { ...NOWHERE, isCount: true }
 
 export const SOUGHT: Place = { ...NOWHERE, isSought: true }
-export const KEPT: Place = { ...NOWHERE, isKept: true }
 export const listOf = (items: Place): Place => ({ ...NOWHERE, items })
 export const objectWith = (places: Readonly<Record<string, Place>>): Place => ({
   ...NOWHERE,
   members: Object.entries(places).map(([name, place]) => ({ name, place })),
 })
+export const countsOf = (...names: readonly string[]): Place => ({
+  ...NOWHERE,
+  members: names.map((name) => ({ name, place: COUNT })),
+  hasCounts: true,
+})
+
+/** What is a whole number, not negative, and no larger than a number holds exactly. */
+export type Counts = { [name in string]?: number | undefined }
 
 /** Is told what is found. */
 export type Finder = {
   onFound?: () => void
-  /** The text of an object; one that is too long is left out. */
-  onObject?: (text: string) => void
+  onCounts?: (counts: Readonly<Counts>) => void
 }
 
 export type JsonScanner = {
@@ -36,16 +51,19 @@ export type JsonScanner = {
   restart: () => void
 }
 
+const SPACE = 0x20
 const QUOTE = 0x22
 const COMMA = 0x2c
+const COLON = 0x3a
 const OPEN_ARRAY = 0x5b
 const BACKSLASH = 0x5c
 const CLOSE_ARRAY = 0x5d
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
-const MAX_OBJECT_BYTES = 65_536
 const MAX_NAME_BYTES = 32
+/** A longer number is no count. */
+const MAX_NUMBER_BYTES = 32
 /** Up to here a loop finds the end of a string sooner than a search does. */
 const SHORT_BYTES = 32
 
@@ -62,20 +80,20 @@ type Reading = {
   /** In an object, the next string is a name. */
   isNameNext: boolean
   /** Where the name read last leads. */
-  member: Place | undefined
+  member: Member | undefined
   /** The string that has begun with bytes before these, if one has. */
   cut: Cut | undefined
   /** That string has ended in a backslash that is itself not escaped. */
   isEscaped: boolean
   /** What of a name came with bytes before these. */
   nameBefore: Buffer
-  kept: Kept | undefined
-  keptFrom: number
+  /** What has come of a number that counts. */
+  number: string
+  counts: Counts
 }
 
 /** Of what is `sought`, no byte has come yet: it may be empty. */
 type Cut = 'name' | 'sought' | 'text'
-type Kept = { parts: Buffer[]; bytes: number }
 
 /**
  * Finds places in a document that comes in pieces and is not kept: depth and strings are followed byte by byte, so that a text which
@@ -101,14 +119,13 @@ const begin = (root: Place, finder: Finder): Reading => ({
   cut: undefined,
   isEscaped: false,
   nameBefore: NOTHING,
-  kept: undefined,
-  keptFrom: 0,
+  number: '',
+  counts: {},
 })
 
 function scan(reading: Reading, bytes: Buffer, from: number, to: number): void {
   if (from === to) return
-  reading.keptFrom = from
-  let at = reading.cut === undefined ? from : resumeString(reading, reading.cut, bytes, from, to)
+  let at = reading.cut === undefined ? from : resumeString(reading, bytes, from, to)
   while (at < to) {
     if (reading.beyond > 0) {
       at = passBeyond(reading, bytes, at, to)
@@ -117,11 +134,11 @@ function scan(reading: Reading, bytes: Buffer, from: number, to: number): void {
     const byte = bytes[at]
     at += 1
     if (byte === QUOTE) at = readString(reading, bytes, at, to)
-    else if (byte === COMMA) reading.isNameNext = true
-    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) open(reading, at - 1, byte)
-    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) reading.path.pop()
+    else if (byte === COMMA) endValue(reading)
+    else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) open(reading, byte)
+    else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) close(reading)
+    else if (reading.member?.place.isCount === true) readNumber(reading, byte)
   }
-  keep(reading, bytes, to)
 }
 
 /** Goes on in what leads nowhere, up to its end: only strings and depth matter. */
@@ -136,23 +153,19 @@ function passBeyond(reading: Reading, bytes: Buffer, from: number, to: number): 
     else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) beyond -= 1
   }
   reading.beyond = beyond
-  if (beyond === 0) tellKept(reading, bytes, at)
   return at
 }
 
 function placeOfValue({ path, root, member }: Reading): Place | undefined {
   const around = path.at(-1)
-  return around === undefined ? root : (around.items ?? member)
+  return around === undefined ? root : (around.items ?? member?.place)
 }
 
-function open(reading: Reading, at: number, byte: number): void {
+function open(reading: Reading, byte: number): void {
   const place = placeOfValue(reading)
   const isObject = byte === OPEN_OBJECT
   if (isObject && place?.isSought === true) reading.finder.onFound?.()
-  if (isObject && place?.isKept === true) {
-    reading.kept = { parts: [], bytes: 0 }
-    reading.keptFrom = at
-  }
+  if (isObject && place?.hasCounts === true) reading.counts = {}
   if (place !== undefined && (isObject ? place.members : place.items) !== undefined) {
     reading.path.push(place)
   } else reading.beyond = 1
@@ -160,21 +173,24 @@ function open(reading: Reading, at: number, byte: number): void {
   reading.member = undefined
 }
 
-function tellKept(reading: Reading, bytes: Buffer, end: number): void {
-  const { kept, keptFrom, finder } = reading
-  if (kept === undefined) return
-  reading.kept = undefined
-  if (kept.bytes + end - keptFrom > MAX_OBJECT_BYTES) return
-  // Mostly it has come in one piece, and need not be copied.
-  if (kept.bytes === 0) finder.onObject?.(bytes.toString('utf8', keptFrom, end))
-  else finder.onObject?.(Buffer.concat([...kept.parts, bytes.subarray(keptFrom, end)]).toString())
+function close(reading: Reading): void {
+  endValue(reading)
+  const place = reading.path.pop()
+  if (place?.hasCounts === true) reading.finder.onCounts?.(reading.counts)
 }
 
-function keep({ kept, keptFrom }: Reading, bytes: Buffer, end: number): void {
-  if (kept === undefined) return
-  kept.bytes += end - keptFrom
-  if (kept.bytes <= MAX_OBJECT_BYTES) kept.parts.push(Buffer.from(bytes.subarray(keptFrom, end)))
-  else kept.parts = []
+function readNumber(reading: Reading, byte: number | undefined): void {
+  if (byte === undefined || byte <= SPACE || byte === COLON) return
+  if (reading.number.length <= MAX_NUMBER_BYTES) reading.number += String.fromCharCode(byte)
+}
+
+function endValue(reading: Reading): void {
+  reading.isNameNext = true
+  const { number, member, counts } = reading
+  if (number === '' || member === undefined) return
+  reading.number = ''
+  const value = number.length <= MAX_NUMBER_BYTES ? Number(number) : Number.NaN
+  counts[member.name] = Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }
 
 /** Each of these reads on in a string, and gives where to go on after it; `to` when it has not ended. */
@@ -182,12 +198,13 @@ function readString(reading: Reading, bytes: Buffer, from: number, to: number): 
   if (reading.isNameNext && reading.path.at(-1)?.members !== undefined) {
     return readName(reading, bytes, from, to)
   }
-  const isSought = placeOfValue(reading)?.isSought === true
-  return (isSought ? readSought : passString)(reading, bytes, from, to)
+  if (placeOfValue(reading)?.isSought === true) return readSought(reading, bytes, from, to)
+  return passString(reading, bytes, from, to)
 }
 
-function resumeString(reading: Reading, cut: Cut, bytes: Buffer, from: number, to: number): number {
-  const at = reading.isEscaped ? from + 1 : from
+function resumeString(reading: Reading, bytes: Buffer, from: number, to: number): number {
+  const { cut, isEscaped } = reading
+  const at = isEscaped ? from + 1 : from
   reading.cut = undefined
   reading.isEscaped = false
   switch (cut) {
@@ -195,7 +212,7 @@ function resumeString(reading: Reading, cut: Cut, bytes: Buffer, from: number, t
       return readName(reading, bytes, at, to)
     case 'sought':
       return readSought(reading, bytes, at, to)
-    case 'text':
+    default:
       return passString(reading, bytes, at, to)
   }
 }
@@ -239,8 +256,8 @@ const joinName = (before: Buffer, piece: Buffer): Buffer =>
   Buffer.concat([before, piece.subarray(0, MAX_NAME_BYTES)]).subarray(0, MAX_NAME_BYTES)
 
 function memberNamed(around: Place | undefined, bytes: Buffer, from: number, end: number) {
-  for (const { name, place } of around?.members ?? []) {
-    if (name.length === end - from && isAt(bytes, from, name)) return place
+  for (const member of around?.members ?? []) {
+    if (member.name.length === end - from && isAt(bytes, from, member.name)) return member
   }
   return undefined
 }

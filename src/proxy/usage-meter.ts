@@ -1,10 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AuditFacts } from '../audit/record.ts'
-import { isObject } from '../kernel/is-object.ts'
 import { createEventReader } from './event-data.ts'
 import type { AnswerObserver } from './answer-passage.ts'
 import { createImageCounter, type ImageCounter } from './image-counter.ts'
-import { createJsonScanner, KEPT, listOf, objectWith, SOUGHT } from './json-scanner.ts'
+import {
+  countsOf,
+  createJsonScanner,
+  listOf,
+  objectWith,
+  SOUGHT,
+  type Counts,
+} from './json-scanner.ts'
 import { identityTypeOf } from './media-type.ts'
 
 type Usage = NonNullable<AuditFacts['usage']>
@@ -25,9 +31,9 @@ export function createUsageMeter(
   return {
     onRequestChunk: images.onChunk,
     onHeaders(status, headers) {
-      const known = status < 300 && images.count() > 0 ? { images: images.count() } : undefined
-      if (known !== undefined) report(known)
-      read = readerOf(headers, (tokens) => report({ ...tokens, ...known }))
+      const known = status < 300 && images.count() > 0 ? images.count() : undefined
+      if (known !== undefined) report({ images: known })
+      read = readerOf(headers, (tokens) => report({ ...tokens, images: known }))
     },
     onChunk(chunk) {
       read?.(chunk)
@@ -38,7 +44,9 @@ export function createUsageMeter(
 function readerOf(headers: IncomingHttpHeaders, report: (usage: Usage) => void) {
   switch (identityTypeOf(headers)) {
     case 'application/json': {
-      const { scan } = createJsonScanner(ANSWER, { onObject: (text) => reportUsage(text, report) })
+      const { scan } = createJsonScanner(ANSWER, {
+        onCounts: (counts) => reportUsage(counts, report),
+      })
       return (chunk: Buffer) => scan(chunk, 0, chunk.length)
     }
     case 'text/event-stream':
@@ -52,8 +60,8 @@ function createStreamReader(report: (usage: Usage) => void): (chunk: Buffer) => 
   let isStated = false
   let pieces = 0
   const { scan, restart } = createJsonScanner(EVENT, {
-    onObject(text) {
-      isStated = reportUsage(text, report) || isStated
+    onCounts(counts) {
+      isStated = reportUsage(counts, report) || isStated
     },
     onFound() {
       pieces += 1
@@ -64,7 +72,8 @@ function createStreamReader(report: (usage: Usage) => void): (chunk: Buffer) => 
 }
 
 /** OpenAI's `usage`, at the top of an answer or of a part of a stream. */
-const ANSWER = objectWith({ usage: KEPT })
+const USAGE = countsOf('prompt_tokens', 'completion_tokens')
+const ANSWER = objectWith({ usage: USAGE })
 
 /** What a model writes one token after another: an answer, what it thinks before that (by two names), calls of tools. */
 const TOOL_CALL = objectWith({ function: objectWith({ arguments: SOUGHT }) })
@@ -75,29 +84,14 @@ const DELTA = objectWith({
   tool_calls: listOf(TOOL_CALL),
 })
 const CHOICE = objectWith({ delta: DELTA, text: SOUGHT })
-const EVENT = objectWith({ usage: KEPT, choices: listOf(CHOICE) })
+const EVENT = objectWith({ usage: USAGE, choices: listOf(CHOICE) })
 
 /** Says whether it was known. */
-function reportUsage(text: string, report: (usage: Usage) => void): boolean {
-  const usage = parseUsage(text)
-  const isKnown = usage?.prompt_tokens !== undefined || usage?.completion_tokens !== undefined
-  if (isKnown) report(usage)
+function reportUsage(
+  { prompt_tokens, completion_tokens }: Readonly<Counts>,
+  report: (usage: Usage) => void,
+): boolean {
+  const isKnown = prompt_tokens !== undefined || completion_tokens !== undefined
+  if (isKnown) report({ prompt_tokens, completion_tokens })
   return isKnown
 }
-
-function parseUsage(text: string): Usage | undefined {
-  try {
-    const stated: unknown = JSON.parse(text)
-    if (!isObject(stated)) return undefined
-    const { prompt_tokens, completion_tokens } = stated
-    return {
-      prompt_tokens: countOf(prompt_tokens),
-      completion_tokens: countOf(completion_tokens),
-    }
-  } catch {
-    return undefined
-  }
-}
-
-const countOf = (value: unknown): number | undefined =>
-  Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined

@@ -137,7 +137,6 @@ describe('a JSON answer', () => {
     ['negative', '{"usage":{"completion_tokens":-1}}'],
     ['a fraction', '{"usage":{"completion_tokens":1.5}}'],
     ['beyond what a number holds', '{"usage":{"completion_tokens":1e400}}'],
-    ['longer than any', `{"usage":{"x":"${'x'.repeat(70_000)}","completion_tokens":1}}`],
     ['in a list', '[{"usage":{"completion_tokens":1}}]'],
     ['in another member', '{"result":{"usage":{"completion_tokens":1}}}'],
     ['broken off', '{"usage":{"completion_tokens":1'],
