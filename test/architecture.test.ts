@@ -40,7 +40,6 @@ const PACKAGE_OWNERS: Record<string, readonly string[]> = {
   jose: ['src/tokens/', 'src/keys/'],
   ioredis: ['src/store/redis.ts'],
   argon2: ['src/registry/'],
-  undici: ['src/proxy/'],
   pkcs11js: ['src/keys/'],
   '@peculiar/x509': ['src/cli/dev-certificates.ts'],
   koa: ['src/issuer/', 'src/admin/'],

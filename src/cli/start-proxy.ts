@@ -198,7 +198,7 @@ export async function openProxy(
       await verifying.settled()
       await tracing?.close()
       await counting.close()
-      await upstreams.close()
+      upstreams.close()
       await audit.close()
       await revocations.close()
       await keptJwks?.close()

@@ -114,8 +114,8 @@ function formatLine(
 /** How far a chain of causes is followed; one may be its own cause. */
 const MAX_CAUSES = 4
 
-/** Codes of the operating system, of TLS and of undici: their messages name addresses and paths, never content. */
-const SYSTEM_CODE = /^(?:E[A-Z0-9]+|ERR_TLS_\w+|\w*CERT\w*|UND_ERR_\w+)$/
+/** Codes of the operating system, of TLS, of `fetch` and of exchanges with model servers: their messages name addresses and paths, never content. */
+const SYSTEM_CODE = /^(?:E[A-Z0-9]+|ERR_TLS_\w+|\w*CERT\w*|UND_ERR_\w+|UPSTREAM_\w+)$/
 
 /**
  * What of an error is safe to keep. A message is only kept from our own errors and from system errors: a parser's

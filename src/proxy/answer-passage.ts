@@ -1,12 +1,17 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
-import type { Dispatcher } from 'undici'
 import { inCohorts } from '../kernel/cohorts.ts'
-import { addTrailers, contentLengthOf, responseHeaders } from './answer-headers.ts'
+import { fieldIn, responseHeaders } from './answer-headers.ts'
+import type { FieldList } from './answer-parser.ts'
 import { ClientGone } from './client-gone.ts'
+import { forwardableTrailers } from './trailers.ts'
+import type { ExchangeControl } from './upstream-connection.ts'
+
+/** What an answer's body is, by its headers. */
+export type BodyHeaders = Pick<IncomingHttpHeaders, 'content-type' | 'content-encoding'>
 
 /** Is shown the answer as it passes, and changes nothing of it. */
 export type AnswerObserver = {
-  onHeaders: (status: number, headers: IncomingHttpHeaders) => void
+  onHeaders: (status: number, headers: BodyHeaders) => void
   onChunk: (chunk: Buffer) => void
 }
 
@@ -32,7 +37,7 @@ const ONE_WRITE_UP_TO_BYTES = 65_536
 /** An answer that is all there, before any of it was passed on. */
 type Whole = {
   status: number
-  headers: IncomingHttpHeaders
+  headers: FieldList
   body: Buffer | undefined
   target: AnswerTarget
   passed: Passed
@@ -51,7 +56,7 @@ const passWhole = inCohorts((whole: Whole) => {
 function pass({ status, headers, body, target }: Whole): void {
   const { res, bytes, signal, observer } = target
   // What the model server has done counts also when nobody wants it any more.
-  observer?.onHeaders(status, headers)
+  observer?.onHeaders(status, bodyHeadersOf(headers))
   if (body !== undefined) observer?.onChunk(body)
   if (res.closed) throw new ClientGone()
   signal.throwIfAborted()
@@ -64,7 +69,7 @@ function pass({ status, headers, body, target }: Whole): void {
 export class AnswerPassage {
   readonly #target: AnswerTarget
   /** Of a short answer, until its body comes in pieces. */
-  #held: { status: number; headers: IncomingHttpHeaders; length: number } | undefined
+  #held: { status: number; headers: FieldList; length: number } | undefined
   #body: Buffer | undefined
 
   constructor(target: AnswerTarget) {
@@ -76,21 +81,22 @@ export class AnswerPassage {
     return this.#held !== undefined || this.#target.res.headersSent
   }
 
-  begin(status: number, headers: IncomingHttpHeaders): void {
-    const length = contentLengthOf(headers)
-    if (length !== undefined && length <= ONE_WRITE_UP_TO_BYTES) {
-      this.#held = { status, headers, length }
+  begin(status: number, headers: FieldList): void {
+    const length = fieldIn(headers, 'content-length')
+    if (length !== undefined && Number(length) <= ONE_WRITE_UP_TO_BYTES) {
+      this.#held = { status, headers, length: Number(length) }
       return
     }
     this.#beginStream(status, headers)
     this.#target.res.flushHeaders()
   }
 
-  pass(chunk: Buffer, upstream: Dispatcher.DispatchController): void {
+  /** The chunk is somebody else's again as soon as this returns. */
+  pass(chunk: Buffer, upstream: ExchangeControl | undefined): void {
     const { res, bytes, observer, idleMs } = this.#target
     if (this.#held !== undefined) {
       if (chunk.length === this.#held.length) {
-        this.#body = chunk
+        this.#body = Buffer.from(chunk)
         return
       }
       this.#beginStream(this.#held.status, this.#held.headers)
@@ -98,40 +104,39 @@ export class AnswerPassage {
     }
     bytes.out += chunk.length
     observer?.onChunk(chunk)
-    if (!res.write(chunk)) pauseUntilDrained(res, upstream, idleMs)
+    if (!res.write(Buffer.from(chunk)) && upstream !== undefined)
+      pauseUntilDrained(res, upstream, idleMs)
   }
 
-  end(trailers: IncomingHttpHeaders, passed: Passed): void {
+  end(trailers: FieldList, passed: Passed): void {
     const target = this.#target
     if (this.#held !== undefined) {
       const { status, headers } = this.#held
       return passWhole({ status, headers, body: this.#body, target, passed })
     }
-    addTrailers(target.res, trailers)
+    // Those that came in chunks may have them.
+    if (trailers.length > 0) target.res.addTrailers(forwardableTrailers(trailers))
     target.res.end()
     passed.resolve()
   }
 
-  #beginStream(status: number, headers: IncomingHttpHeaders): void {
-    this.#target.observer?.onHeaders(status, headers)
+  #beginStream(status: number, headers: FieldList): void {
+    this.#target.observer?.onHeaders(status, bodyHeadersOf(headers))
     sendHead(this.#target, status, headers)
   }
 }
 
-function sendHead(
-  { res, ownHeaders }: AnswerTarget,
-  status: number,
-  headers: IncomingHttpHeaders,
-): void {
+const bodyHeadersOf = (headers: FieldList): BodyHeaders => ({
+  'content-type': fieldIn(headers, 'content-type'),
+  'content-encoding': fieldIn(headers, 'content-encoding'),
+})
+
+function sendHead({ res, ownHeaders }: AnswerTarget, status: number, headers: FieldList): void {
   res.writeHead(status, responseHeaders(headers, ownHeaders, res))
 }
 
 /** Waits for the client to take what it has been sent; one that takes nothing does not keep the model server. */
-function pauseUntilDrained(
-  res: ServerResponse,
-  upstream: Dispatcher.DispatchController,
-  idleMs: number,
-): void {
+function pauseUntilDrained(res: ServerResponse, upstream: ExchangeControl, idleMs: number): void {
   upstream.pause()
   const stuck = setTimeout(() => res.destroy(), idleMs)
   const goOn = () => {

@@ -82,7 +82,13 @@ async function send(
   const body = reading instanceof Promise ? await reading : reading
   const { method = '', url: target = '' } = req
   const span = call.span?.child(method)
-  const request = { method, target, headers: upstreamHeaders(call, headers, span), body }
+  const request = {
+    method,
+    target,
+    headers: upstreamHeaders(call, headers, span),
+    body,
+    trailers: () => req.rawTrailers,
+  }
   const exchange = {
     res,
     ownHeaders: { 'x-request-id': call.requestId, ...call.counted?.headers },

@@ -1,11 +1,11 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
-import type { Dispatcher } from 'undici'
 import { AppError } from '../kernel/errors.ts'
 import { AnswerPassage, type AnswerTarget } from './answer-passage.ts'
+import type { FieldList } from './answer-parser.ts'
 import { ClientGone } from './client-gone.ts'
 import type { RequestBody } from './request-body.ts'
 import { upstreamFailureOf, type UpstreamFailure } from './upstream-failure.ts'
+import type { ExchangeControl, ExchangeListener } from './upstream-connection.ts'
 import type { Upstream } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
 
@@ -16,6 +16,8 @@ export type UpstreamRequest = {
   /** A flat list of names and values. */
   headers: string[]
   body: RequestBody
+  /** As they came behind a body in chunks, once that has ended. */
+  trailers: () => readonly string[]
 }
 
 /** Whether a model server has had the request, as a whole unless it answers before; and has answered all of it. */
@@ -53,7 +55,7 @@ type Outcome = {
   reject: (error: unknown) => void
 }
 
-class Attempt implements Dispatcher.DispatchHandler {
+class Attempt implements ExchangeListener {
   readonly #exchange: Exchange
   readonly #upstream: Upstream
   readonly #request: UpstreamRequest
@@ -61,8 +63,8 @@ class Attempt implements Dispatcher.DispatchHandler {
   readonly #answer: AnswerPassage
   readonly #body: Readable | Buffer | null
   readonly #isWork: boolean
-  #controller: Dispatcher.DispatchController | undefined
-  #isGone = false
+  #control: ExchangeControl | undefined
+  #isTaken = false
 
   constructor(exchange: Exchange, upstream: Upstream, request: UpstreamRequest, outcome: Outcome) {
     this.#exchange = exchange
@@ -76,62 +78,53 @@ class Attempt implements Dispatcher.DispatchHandler {
 
   dispatch(): void {
     const { res, signal, firstByteMs, idleMs } = this.#exchange
-    const { method, target, headers } = this.#request
+    const { method, target, headers, trailers } = this.#request
     const { pool, authorization } = this.#upstream
     res.once('close', this.#onClose)
     signal.addEventListener('abort', this.#onAbort)
     if (this.#body instanceof Readable) this.#body.once('end', () => this.#markSent())
-    pool.dispatch(
+    this.#control = pool.dispatch(
       {
         method,
-        path: target,
+        target,
         headers:
           authorization === undefined ? headers : [...headers, 'authorization', authorization],
         body: this.#body,
-        headersTimeout: firstByteMs,
-        bodyTimeout: idleMs,
+        trailers,
+        firstByteMs,
+        idleMs,
       },
       this,
     )
   }
 
-  onRequestStart(started: Dispatcher.DispatchController): void {
-    const { signal } = this.#exchange
-    this.#controller = started
-    if (this.#isGone) started.abort(new ClientGone())
-    else if (signal.aborted) started.abort(signal.reason)
-    else if (!(this.#body instanceof Readable)) this.#markSent()
+  onTaken(): void {
+    this.#isTaken = true
+    if (!(this.#body instanceof Readable)) this.#markSent()
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: IncomingHttpHeaders,
-  ): void {
-    // Informational: the answer is still to come.
-    if (status < 200) return
+  onHead(status: number, headers: FieldList): void {
     this.#markSent()
     this.#exchange.upstreams.answered(this.#upstream, this.#isWork)
     this.#answer.begin(status, headers)
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onChunk(chunk: Buffer): void {
     if (this.#isWork) this.#exchange.upstreams.progressed(this.#upstream)
-    this.#answer.pass(chunk, controller)
+    this.#answer.pass(chunk, this.#control)
   }
 
-  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: IncomingHttpHeaders): void {
+  onEnd(trailers: FieldList): void {
     this.#exchange.progress.stage = 'answered'
     this.#stopListening()
     this.#answer.end(trailers, this.#outcome)
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#isGone) return this.#fail(new ClientGone())
+  onError(error: Error): void {
     if (error instanceof AppError || error instanceof ClientGone) return this.#fail(error)
     const { firstByteMs, idleMs, upstreams } = this.#exchange
-    const failure = upstreamFailureOf(error, this.#controller !== undefined)
-    const deadlineMs = failure.code === 'UND_ERR_HEADERS_TIMEOUT' ? firstByteMs : idleMs
+    const failure = upstreamFailureOf(error, this.#isTaken)
+    const deadlineMs = failure.code === 'UPSTREAM_FIRST_BYTE_TIMEOUT' ? firstByteMs : idleMs
     const isWorkUndone = this.#isWork && !this.#answer.hasHead
     upstreams.failed(this.#upstream, { ...failure, deadlineMs, isWorkUndone })
     this.#stopListening()
@@ -146,20 +139,13 @@ class Attempt implements Dispatcher.DispatchHandler {
   readonly #onClose = (): void => {
     const { res, progress, upstreams, firstByteMs, idleMs } = this.#exchange
     if (res.writableFinished) return
-    this.#isGone = true
     if (this.#isWork && progress.stage === 'sent') {
       upstreams.abandoned(this.#upstream, this.#answer.hasHead ? idleMs : firstByteMs)
     }
-    this.#leave(new ClientGone())
+    this.#control?.abort(new ClientGone())
   }
 
-  readonly #onAbort = (): void => this.#leave(this.#exchange.signal.reason)
-
-  /** One that still waits for a connection has no controller yet, and need not wait for it. */
-  #leave(reason: Error): void {
-    this.#controller?.abort(reason)
-    this.#fail(reason)
-  }
+  readonly #onAbort = (): void => this.#control?.abort(this.#exchange.signal.reason)
 
   #fail(reason: Error): void {
     this.#stopListening()

@@ -91,7 +91,7 @@ function collect(
   })
 }
 
-/** A stream of its own: undici destroys what it is given, and the request's connection may still be needed. */
+/** A stream of its own: an exchange destroys what it is given, and the request's connection may still be needed. */
 function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
   const { maxBytes, idleMs, leastRate = LEAST_RATE, bytes, onChunk, onSpent } = limits
   let pace: BodyPace | undefined
@@ -129,7 +129,7 @@ function streamBody(req: IncomingMessage, limits: BodyLimits): Readable {
     body.push(null)
   }
   const onError = () => body.destroy(new ClientGone())
-  // undici no longer listens once it has an answer, or no connection: that a client leaves then is no error.
+  // Nobody listens any more once there is an answer, or no connection: that a client leaves then is no error.
   body.on('error', () => {})
   return body
 }

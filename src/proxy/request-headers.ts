@@ -98,7 +98,7 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
 }
 
 /** CGI (RFC 3875 §4.1.18) and its like read `_` as `-`, and some what else a name may have: all spellings of one count. */
-function isWithheld(name: string): boolean {
+export function isWithheld(name: string): boolean {
   const dashed = ODD.test(name) ? name.replace(EVERY_ODD, '-') : name
   const isDisguised = dashed !== name && dashed === 'content-length'
   return (

@@ -1,4 +1,4 @@
-import { Pool } from 'undici'
+import { openConnection, type UpstreamConnection } from './upstream-connection.ts'
 import type { Health, Observation } from './upstream-health.ts'
 import { codeOf, isOfTheWay } from './upstream-failure.ts'
 
@@ -18,7 +18,7 @@ export type CheckVerdict =
 export type UpstreamChecks = {
   /** Brings the next check forward to a second from now. */
   hurry: () => void
-  stop: () => Promise<void>
+  stop: () => void
 }
 
 /** While it is ejected, and as soon as something went wrong. */
@@ -40,21 +40,17 @@ export function startUpstreamChecks(
   onVerdict: (verdict: CheckVerdict) => boolean,
 ): UpstreamChecks {
   const intervalMs = intervalSeconds * 1000
-  const pool = new Pool(url, {
-    connections: 1,
-    // Each on a new connection: an old one says nothing about whether another can be had.
-    pipelining: 0,
-    allowH2: false,
-    connect: { timeout: connectTimeoutSeconds * 1000 },
-    headersTimeout: ANSWER_MS,
-  })
+  const connectTimeoutMs = connectTimeoutSeconds * 1000
+  let connection: UpstreamConnection | undefined
   let isStopped = false
   let isAsking = false
   let timer = setTimeout(check, 0)
 
   function check(): void {
     isAsking = true
-    void askForHealth(pool, path).then((verdict) => {
+    // Each on a new connection: an old one says nothing about whether another can be had.
+    connection = openConnection({ url: new URL(url), connectTimeoutMs, ...ONCE })
+    void askForHealth(connection, path).then((verdict) => {
       if (isStopped) return
       const isUsable = onVerdict(verdict)
       isAsking = false
@@ -68,26 +64,40 @@ export function startUpstreamChecks(
       clearTimeout(timer)
       timer = setTimeout(check, Math.min(intervalMs, HURRIED_MS))
     },
-    async stop() {
+    stop() {
       isStopped = true
       clearTimeout(timer)
-      await pool.destroy()
+      connection?.close()
     },
   }
 }
 
-async function askForHealth(pool: Pool, path: string): Promise<CheckVerdict> {
-  try {
-    const { statusCode, body } = await pool.request({ method: 'GET', path })
-    // Known from its status; the body need not end.
-    body.on('error', () => undefined).destroy()
-    if (statusCode < 500) return { kind: 'check_passed' }
-    return { kind: 'check_failed', detail: `status ${statusCode}` }
-  } catch (error) {
-    const code = codeOf(error)
-    if (code === 'UND_ERR_HEADERS_TIMEOUT' || !isOfTheWay(code)) return { kind: 'check_silent' }
-    return { kind: 'check_failed', detail: code }
-  }
+/** It is of no use afterwards. */
+const ONCE = { onIdle: (it: UpstreamConnection) => it.close(), onClosed: () => undefined }
+
+function askForHealth(connection: UpstreamConnection, path: string): Promise<CheckVerdict> {
+  const question = { method: 'GET', target: path, headers: [], body: null }
+  return new Promise((resolve) => {
+    connection.send(
+      { ...question, firstByteMs: ANSWER_MS, idleMs: ANSWER_MS },
+      {
+        onTaken: () => undefined,
+        onHead(status) {
+          if (status < 500) resolve({ kind: 'check_passed' })
+          else resolve({ kind: 'check_failed', detail: `status ${status}` })
+          // The body need not end.
+          connection.close()
+        },
+        onChunk: () => undefined,
+        onEnd: () => undefined,
+        onError(error) {
+          const code = codeOf(error)
+          const isSilent = code === 'UPSTREAM_FIRST_BYTE_TIMEOUT' || !isOfTheWay(code)
+          resolve(isSilent ? { kind: 'check_silent' } : { kind: 'check_failed', detail: code })
+        },
+      },
+    )
+  })
 }
 
 /** Turns what checks find into what it means; says whether the server is usable then. */

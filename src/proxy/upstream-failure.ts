@@ -3,13 +3,13 @@ import { AppError } from '../kernel/errors.ts'
 /** How an exchange with a model server failed, in the words that matter to its health and to the caller. */
 export type UpstreamFailure = {
   kind: 'unreachable' | 'stalled' | 'broken_off'
-  /** Of the operating system or of undici. */
+  /** Of the operating system, of TLS or an ExchangeError's. */
   code: string
   error: AppError
 }
 
 /**
- * Undici's errors, translated once. `wasSent` says whether a connection took anything of the request: what failed before
+ * What an exchange fails of, translated once. `wasSent` says whether a connection took anything of the request: what failed before
  * that was the way there.
  */
 export function upstreamFailureOf(error: unknown, wasSent: boolean): UpstreamFailure {
@@ -22,7 +22,7 @@ export function upstreamFailureOf(error: unknown, wasSent: boolean): UpstreamFai
       new AppError('upstream_unreachable', detail, because(error)),
     )
   }
-  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
+  if (code === 'UPSTREAM_FIRST_BYTE_TIMEOUT' || code === 'UPSTREAM_IDLE_TIMEOUT') {
     const detail = 'The model server did not answer in time.'
     return failure('stalled', code, new AppError('upstream_timeout', detail, because(error)))
   }
@@ -33,11 +33,9 @@ export function upstreamFailureOf(error: unknown, wasSent: boolean): UpstreamFai
 /** What this process lacks: it says nothing about the model server. */
 const OURS = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL', 'ENOBUFS'])
 
-/** From the network or TLS, that is, and not from undici, which finds a request wrong: no caller can bring that about. */
-export function isOfTheWay(code: string): boolean {
-  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'UND_ERR_SOCKET') return true
-  return code !== '' && !OURS.has(code) && !/^(?:UND_ERR|ERR_(?!TLS|SSL))/.test(code)
-}
+/** From the network, TLS or the server, that is, and not from Node, which finds something of ours wrong: no caller can bring that about. */
+export const isOfTheWay = (code: string): boolean =>
+  code !== '' && !OURS.has(code) && !/^ERR_(?!TLS|SSL)/.test(code)
 
 export const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error ? String(error.code) : ''

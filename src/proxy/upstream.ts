@@ -1,11 +1,11 @@
-import { Pool } from 'undici'
 import type { Log } from '../kernel/log.ts'
 import { USABLE, type Health } from './upstream-health.ts'
+import { createUpstreamPool, type UpstreamPool } from './upstream-pool.ts'
 import { createWorkSilence, type WorkSilence } from './work-silence.ts'
 
 export type Upstream = {
   readonly url: string
-  readonly pool: Pool
+  readonly pool: UpstreamPool
   /** The header that it wants. */
   readonly authorization: string | undefined
   inFlight: number
@@ -31,38 +31,32 @@ export type ServerOptions = {
 /** A question like `GET /health` takes no time on the GPU; who asks more at once is no monitor. */
 export const PUBLIC_IN_FLIGHT = 8
 
-/** uvicorn closes an idle connection after 5 s without saying so: leave it before, not while it does. */
-const IDLE_CONNECTION_MS = 4000
+type UpstreamSurroundings = {
+  connectTimeoutSeconds: number
+  /** Where all of them read to. */
+  readBuffer?: Buffer
+  now: () => number
+}
 
 export function createUpstream(
   { url, apiKey }: ServerOptions,
-  options: { maxInFlightPerUpstream: number; connectTimeoutSeconds: number; now: () => number },
+  { connectTimeoutSeconds, readBuffer, now }: UpstreamSurroundings,
 ): Upstream {
   return {
     url,
     authorization: apiKey === undefined ? undefined : `Bearer ${apiKey}`,
-    pool: createPool(url, options),
+    pool: createUpstreamPool({
+      url: new URL(url),
+      connectTimeoutMs: connectTimeoutSeconds * 1000,
+      readBuffer,
+    }),
     inFlight: 0,
     publicInFlight: 0,
     health: USABLE,
     trial: undefined,
     lastSignMs: -Infinity,
-    silence: createWorkSilence(options.now),
+    silence: createWorkSilence(now),
   }
-}
-
-function createPool(
-  url: string,
-  options: { maxInFlightPerUpstream: number; connectTimeoutSeconds: number },
-): Pool {
-  return new Pool(url, {
-    connections: options.maxInFlightPerUpstream + PUBLIC_IN_FLIGHT,
-    pipelining: 1,
-    // All requests would share one connection.
-    allowH2: false,
-    connect: { timeout: options.connectTimeoutSeconds * 1000 },
-    keepAliveTimeout: IDLE_CONNECTION_MS,
-  })
 }
 
 export const isUsable = ({ health }: Upstream): boolean => health.state === 'usable'

@@ -64,12 +64,17 @@ export type Upstreams = {
   capacity: () => number
   readiness: () => CheckResult
   all: readonly Upstream[]
-  close: () => Promise<void>
+  close: () => void
 }
+
+const READ_BYTES = 65_536
 
 export function createUpstreams(options: UpstreamOptions): Upstreams {
   const { maxInFlightPerUpstream, healthCheck, log, now = () => performance.now() } = options
-  const all = options.servers.map((server) => createUpstream(server, { ...options, now }))
+  const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES)
+  const all = options.servers.map((server) =>
+    createUpstream(server, { ...options, readBuffer, now }),
+  )
   const listeners: (() => void)[] = []
   let turn = 0
 
@@ -214,11 +219,9 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
       if (detail === '') return { status: 'ok' }
       return { status: all.some(isUsable) ? 'ok' : 'unavailable', detail }
     },
-    async close() {
-      await Promise.all([
-        ...checks.map((check) => check.stop()),
-        ...all.map(({ pool }) => pool.destroy()),
-      ])
+    close() {
+      for (const check of checks) check.stop()
+      for (const { pool } of all) pool.close()
     },
   }
 }

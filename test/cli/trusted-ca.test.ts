@@ -4,13 +4,13 @@ import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
-import { Pool } from 'undici'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeAuthority, makeServerCertificate } from '../../src/cli/dev-certificates.ts'
 import { keepTrustedCa } from '../../src/cli/trusted-ca.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { ConfigError } from '../../src/kernel/errors.ts'
 import type { CertificatePair } from '../../src/kernel/tls-policy.ts'
+import { createUpstreamPool } from '../../src/proxy/upstream-pool.ts'
 import { fetchJson } from '../../src/tokens/fetch-json.ts'
 import { createTestLog } from '../support/log-lines.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
@@ -42,19 +42,21 @@ const codeOf = (error: unknown): unknown => {
   const { cause = error } = error as { cause?: unknown }
   return (cause as { code?: unknown }).code
 }
+const ignore = () => undefined
 const UNKNOWN = 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
 
 /** With which everything of ours connects: to the issuer, to a model server, to Redis. */
 const WAYS: Record<string, (port: number) => Promise<unknown>> = {
   fetch: (port) => fetchJson(`https://localhost:${port}/jwks`),
   async pool(port) {
-    const pool = new Pool(`https://localhost:${port}`)
-    try {
-      const { body } = await pool.request({ method: 'GET', path: '/' })
-      return await body.text()
-    } finally {
-      await pool.destroy()
-    }
+    const url = new URL(`https://localhost:${port}`)
+    const pool = createUpstreamPool({ url, connectTimeoutMs: 2000 })
+    const question = { method: 'GET', target: '/', headers: [], body: null }
+    await new Promise((onEnd, onError) => {
+      const listener = { onTaken: ignore, onHead: ignore, onChunk: ignore, onEnd, onError }
+      pool.dispatch({ ...question, firstByteMs: 2000, idleMs: 2000 }, listener)
+    })
+    pool.close()
   },
   async socket(port) {
     const socket = connect({ host: 'localhost', port })

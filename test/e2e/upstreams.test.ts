@@ -144,7 +144,10 @@ describe('what requests meet', () => {
     expect(changesOf(proxy)).toEqual([['upstream.ejected', stuck.url, 'no_progress']])
     expect(await readinessOf(proxy)).toMatchObject({
       status: 200,
-      upstreams: { status: 'ok', detail: `${stuck.url}: no_progress (UND_ERR_HEADERS_TIMEOUT)` },
+      upstreams: {
+        status: 'ok',
+        detail: `${stuck.url}: no_progress (UPSTREAM_FIRST_BYTE_TIMEOUT)`,
+      },
     })
 
     const ejectedAt = atStuck

@@ -15,15 +15,15 @@ describe('a failure before anything was sent', () => {
     'EHOSTUNREACH',
     'ENOTFOUND',
     'EAI_AGAIN',
-    'UND_ERR_CONNECT_TIMEOUT',
-    'UND_ERR_SOCKET',
+    'UPSTREAM_CONNECT_TIMEOUT',
+    'UPSTREAM_CLOSED',
     'ERR_TLS_CERT_ALTNAME_INVALID',
     'DEPTH_ZERO_SELF_SIGNED_CERT',
   ])('is the way there: %s', (code) => {
     expect(kindOf(code, false)).toEqual(['unreachable', 'upstream_unreachable'])
   })
 
-  test.each(['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED', 'ERR_INVALID_CHAR', 'EMFILE', ''])(
+  test.each(['ERR_INVALID_ARG_TYPE', 'ERR_INVALID_CHAR', 'EMFILE', ''])(
     'is not held against the model server where it is ours or the request’s: %j',
     (code) => {
       expect(kindOf(code, false)).toEqual(['broken_off', 'upstream_unreachable'])
@@ -32,11 +32,14 @@ describe('a failure before anything was sent', () => {
 })
 
 describe('a failure afterwards', () => {
-  test.each(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])('is no progress: %s', (code) => {
-    expect(kindOf(code, true)).toEqual(['stalled', 'upstream_timeout'])
-  })
+  test.each(['UPSTREAM_FIRST_BYTE_TIMEOUT', 'UPSTREAM_IDLE_TIMEOUT'])(
+    'is no progress: %s',
+    (code) => {
+      expect(kindOf(code, true)).toEqual(['stalled', 'upstream_timeout'])
+    },
+  )
 
-  test.each(['ECONNRESET', 'ECONNREFUSED', 'UND_ERR_SOCKET', 'HPE_INVALID_CONSTANT'])(
+  test.each(['ECONNRESET', 'ECONNREFUSED', 'UPSTREAM_CLOSED', 'UPSTREAM_MALFORMED'])(
     'is never a reason to send the request elsewhere: %s',
     (code) => {
       expect(kindOf(code, true)).toEqual(['broken_off', 'upstream_unreachable'])

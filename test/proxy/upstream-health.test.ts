@@ -22,7 +22,12 @@ const BROKEN_OFF = { kind: 'broken_off', detail: 'ECONNRESET' } as const
 const QUESTION_ANSWERED = { kind: 'answered', isWork: false } as const
 const CHECK_FAILED = { kind: 'check_failed', detail: 'status 503' } as const
 const stalled = (lastSignMs: number) =>
-  ({ kind: 'stalled', detail: 'UND_ERR_HEADERS_TIMEOUT', deadlineMs: 1000, lastSignMs }) as const
+  ({
+    kind: 'stalled',
+    detail: 'UPSTREAM_FIRST_BYTE_TIMEOUT',
+    deadlineMs: 1000,
+    lastSignMs,
+  }) as const
 
 const isEjected = ({ state }: Health) => state === 'ejected'
 
@@ -115,7 +120,7 @@ describe('always', () => {
     ),
     fc.record({
       kind: fc.constant('stalled' as const),
-      detail: fc.constant('UND_ERR_BODY_TIMEOUT'),
+      detail: fc.constant('UPSTREAM_IDLE_TIMEOUT'),
       deadlineMs: fc.integer({ min: 1, max: 5000 }),
       lastSignMs: fc.integer({ min: -10_000, max: 60_000 }),
     }),

@@ -8,8 +8,8 @@ import { createUpstreams, type Upstreams } from '../../src/proxy/upstreams.ts'
 
 const log = createLog('silent')
 const open: Upstreams[] = []
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((upstreams) => upstreams.close()))
+afterEach(() => {
+  for (const upstreams of open.splice(0)) upstreams.close()
 })
 
 function upstreamsOf(count: number, maxInFlightPerUpstream: number, now?: () => number): Upstreams {
@@ -115,7 +115,7 @@ describe('slots', () => {
 describe('a model server that is ejected', () => {
   const REST = { deadlineMs: 1, isWorkUndone: true }
   const RESET = { kind: 'broken_off', code: 'ECONNRESET', ...REST } as const
-  const STALLED = { kind: 'stalled', code: 'UND_ERR_HEADERS_TIMEOUT', ...REST } as const
+  const STALLED = { kind: 'stalled', code: 'UPSTREAM_FIRST_BYTE_TIMEOUT', ...REST } as const
 
   /** The first of two is ejected; both have requests from before that. */
   function ejectFirst(heldAtEach: number) {
@@ -169,7 +169,7 @@ describe('a model server that is ejected', () => {
     expect(tried).toEqual([1000, 2000, 3000, 4000, 5000])
   })
 
-  test('for what it breaks off is not so for what undici finds wrong, nor for answers cut short', () => {
+  test('for what it breaks off is not so for what Node finds wrong with the request, nor for answers cut short', () => {
     const upstreams = upstreamsOf(2, 64)
     const [first] = upstreams.all
     if (first === undefined) throw new Error('none')
@@ -177,7 +177,7 @@ describe('a model server that is ejected', () => {
       for (let i = 0; i < 5; i += 1) upstreams.failed(first, { ...RESET, ...failure })
       return first.health.state
     }
-    expect(fail({ code: 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH' })).toBe('usable')
+    expect(fail({ code: 'ERR_INVALID_CHAR' })).toBe('usable')
     expect(fail({ isWorkUndone: false })).toBe('usable')
     expect(fail({})).toBe('ejected')
   })
@@ -239,8 +239,20 @@ test('over TLS, too, model servers are asked for HTTP/1.1 alone: each request an
   })
   open.push(upstreams)
   await expect.poll(() => hellos.length).toBe(1)
-  const asked = upstreams.all[0]?.pool.request({ path: '/', method: 'GET' })
-  await expect(asked).rejects.toThrow()
+  const failure = await new Promise<Error>((resolve) => {
+    const question = { method: 'GET', target: '/', headers: [], body: null }
+    upstreams.all[0]?.pool.dispatch(
+      { ...question, firstByteMs: 2000, idleMs: 2000 },
+      {
+        onTaken: () => undefined,
+        onHead: () => undefined,
+        onChunk: () => undefined,
+        onEnd: () => undefined,
+        onError: resolve,
+      },
+    )
+  })
+  expect(failure).toMatchObject({ code: 'UPSTREAM_CLOSED' })
   expect(hellos.map((hello) => [hello.includes('http/1.1'), hello.includes('\x02h2')])).toEqual([
     [true, false],
     [true, false],

@@ -35,7 +35,7 @@ export function simulateModel(options: {
   const agenda = createAgenda()
   const upstream = createUpstream(
     { url: 'http://127.0.0.1:1' },
-    { maxInFlightPerUpstream: slots, connectTimeoutSeconds: 1, now: agenda.now },
+    { connectTimeoutSeconds: 1, now: agenda.now },
   )
   const observedWaits: number[] = []
   let isUsable = true

@@ -109,7 +109,7 @@ function takeBytes(rest: string, { headers }: Head) {
   return rest.length < length ? undefined : { content: rest.slice(0, length), length }
 }
 
-/** Without extensions and trailers: nobody here sends them. */
+/** Without extensions: nobody here sends them. */
 function takeChunks(rest: string): { content: string; length: number } | undefined {
   let content = ''
   let at = 0
@@ -119,11 +119,29 @@ function takeChunks(rest: string): { content: string; length: number } | undefin
     const size = rest.slice(at, end)
     if (!/^[0-9a-f]+$/i.test(size)) throw new Error('chunk size')
     const bytes = Number.parseInt(size, 16)
+    if (bytes === 0) {
+      const length = takeTrailers(rest, end + 2)
+      return length === undefined ? undefined : { content, length }
+    }
     const next = end + 2 + bytes + 2
     if (rest.length < next) return undefined
     if (rest.slice(next - 2, next) !== '\r\n') throw new Error('end of a chunk')
-    if (bytes === 0) return { content, length: next }
     content += rest.slice(end + 2, next - 2)
     at = next
+  }
+}
+
+/** Gives where they end; those that would frame, route or authenticate a message are none (RFC 9110 §6.5.1). */
+function takeTrailers(rest: string, from: number): number | undefined {
+  let at = from
+  for (;;) {
+    const end = rest.indexOf('\r\n', at)
+    if (end === -1) return undefined
+    if (end === at) return end + 2
+    const [, name] = FIELD.exec(rest.slice(at, end)) ?? []
+    if (name === undefined || /^(?:content-|transfer-|host$|auth|x-gatehouse)/i.test(name)) {
+      throw new Error('trailer')
+    }
+    at = end + 2
   }
 }
