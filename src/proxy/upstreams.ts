@@ -113,21 +113,20 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
 
   /** Begins where it ended last time, so that equally loaded ones take turns. */
   function leastLoaded(isPublic: boolean, except?: ReadonlySet<Upstream>): Upstream | undefined {
-    const loadOf = (upstream: Upstream) => (isPublic ? upstream.publicInFlight : upstream.inFlight)
     let least: Upstream | undefined
     for (let i = 0; i < all.length; i += 1) {
       const upstream = all[(turn + i) % all.length]
       if (upstream === undefined || except?.has(upstream) === true) continue
       if (!isUsable(upstream)) continue
-      if (least === undefined || loadOf(upstream) < loadOf(least)) least = upstream
+      if (least === undefined || loadOf(upstream, isPublic) < loadOf(least, isPublic)) {
+        least = upstream
+      }
     }
     return least
   }
 
   const hasRoom = (upstream: Upstream, isPublic: boolean): boolean =>
-    isPublic
-      ? upstream.publicInFlight < PUBLIC_IN_FLIGHT
-      : upstream.inFlight < maxInFlightPerUpstream
+    loadOf(upstream, isPublic) < (isPublic ? PUBLIC_IN_FLIGHT : maxInFlightPerUpstream)
 
   function occupy(upstream: Upstream, isPublic: boolean): void {
     if (isPublic) upstream.publicInFlight += 1
@@ -153,13 +152,11 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
   }
 
   function dueForTrial(): Upstream | undefined {
-    return all.find(
-      (upstream) =>
-        !isUsable(upstream) &&
-        upstream.trial === undefined &&
-        hasRoom(upstream, false) &&
-        isDueForTrial(upstream.health, circumstancesOf(upstream)),
-    )
+    for (const upstream of all) {
+      if (isUsable(upstream) || upstream.trial !== undefined || !hasRoom(upstream, false)) continue
+      if (isDueForTrial(upstream.health, circumstancesOf(upstream))) return upstream
+    }
+    return undefined
   }
 
   function noteSign(upstream: Upstream): void {
@@ -225,6 +222,9 @@ export function createUpstreams(options: UpstreamOptions): Upstreams {
     },
   }
 }
+
+const loadOf = ({ inFlight, publicInFlight }: Upstream, isPublic: boolean): number =>
+  isPublic ? publicInFlight : inFlight
 
 function noUpstream(): AppError {
   return new AppError('temporarily_unavailable', 'No model server can be reached.', {

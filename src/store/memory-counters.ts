@@ -128,11 +128,12 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
     },
     leave({ accounts }, lease, how) {
       const { tokens, isCut, enteredAtMs } = how
+      for (const { id } of accounts) tallies.get(id)?.running.delete(lease)
+      const daily = accounts.filter(isDaily)
+      if (daily.length === 0) return
       const nowMs = now()
-      for (const account of accounts) {
+      for (const account of daily) {
         const { tally } = find(account, nowMs)
-        tally.running.delete(lease)
-        if (!isDaily(account)) continue
         tallies.set(account.id, tally)
         if (dayOf(enteredAtMs) === tally.day) {
           tally.requests = Math.max(0, tally.requests + requestsChange(how))
