@@ -1,17 +1,15 @@
-import type { EventEmitter } from 'node:events'
 import type { Clock } from '../kernel/clock.ts'
 import { AppError } from '../kernel/errors.ts'
 import { scheduleOnLoop, type Schedule } from '../kernel/schedule.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
 import { createFairQueue, type Party } from './fair-queue.ts'
-import { ClientGone } from './client-gone.ts'
+import type { Ending } from './ending.ts'
 import type { Slot } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
 
 /** Who asks for a slot: of the call, what can end its wait, and where its length is noted. */
 export type Applicant = {
-  readonly res: Pick<EventEmitter, 'prependOnceListener' | 'off'> & { readonly closed: boolean }
-  readonly abort: AbortController
+  readonly ending: Ending
   queuedMs: number
 }
 
@@ -19,7 +17,7 @@ export type Admission = {
   /**
    * Takes a slot for the caller, at once where one is free and nobody waits. A Promise of one otherwise; it rejects with
    * `temporarily_unavailable` and a `Retry-After` (reason `queue_full`, `queue_timeout`, `token_expires_in_queue`, or
-   * `no_upstream`), with the signal's reason when the call is aborted, or with ClientGone.
+   * `no_upstream`), or with the reason of the call's ending.
    */
   admit: (token: AccessToken, applicant: Applicant) => Slot | Promise<Slot>
   /** Gives the slot back after so long, by which is judged how long others will have to wait. */
@@ -108,26 +106,21 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const { tenantId, clientId, limits } = token
     const party = { tenantId, clientId, weight: limits.weight ?? 1 }
     requirePlace(party, tokenLivesMs)
-    const { res, abort } = applicant
-    const { signal } = abort
-    signal.throwIfAborted()
-    if (res.closed) throw new ClientGone()
+    const { ending } = applicant
+    ending.throwIfEnded()
     const since = monotonicMs()
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         applicant.queuedMs = monotonicMs() - since
         observeWait(applicant.queuedMs / 1000)
         cancelDeadline()
-        signal.removeEventListener('abort', onAbort)
-        res.off('close', onClose)
+        ending.off(refuse)
         leaveQueue()
       }
       const refuse = (reason: unknown): void => {
         settle()
         reject(reason)
       }
-      const onAbort = (): void => refuse(signal.reason)
-      const onClose = (): void => refuse(new ClientGone())
       const onDeadline = (): void => {
         settle()
         const reason = tokenLivesMs < maxWaitMs ? 'token_expires_in_queue' : 'queue_timeout'
@@ -139,9 +132,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       }
       const leaveQueue = queue.enqueue(party, { admit, refuse })
       const cancelDeadline = schedule(onDeadline, Math.min(maxWaitMs, tokenLivesMs))
-      signal.addEventListener('abort', onAbort)
-      // Before the call is recorded, which happens then, too.
-      res.prependOnceListener('close', onClose)
+      ending.on(refuse)
     })
   }
 

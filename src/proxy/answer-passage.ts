@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { inCohorts } from '../kernel/cohorts.ts'
 import { fieldIn, responseHeaders } from './answer-headers.ts'
 import type { FieldList } from './answer-parser.ts'
-import { ClientGone } from './client-gone.ts'
+import type { Ending } from './ending.ts'
 import { forwardableTrailers } from './trailers.ts'
 import type { ExchangeControl } from './upstream-connection.ts'
 
@@ -24,7 +24,7 @@ export type AnswerTarget = {
   bytes: { out: number }
   /** How long the client may take nothing. */
   idleMs: number
-  signal: AbortSignal
+  ending: Ending
   observer?: AnswerObserver | undefined
 }
 
@@ -54,12 +54,11 @@ const passWhole = inCohorts((whole: Whole) => {
 })
 
 function pass({ status, headers, body, target }: Whole): void {
-  const { res, bytes, signal, observer } = target
+  const { res, bytes, ending, observer } = target
   // What the model server has done counts also when nobody wants it any more.
   observer?.onHeaders(status, bodyHeadersOf(headers))
   if (body !== undefined) observer?.onChunk(body)
-  if (res.closed) throw new ClientGone()
-  signal.throwIfAborted()
+  ending.throwIfEnded()
   bytes.out += body?.length ?? 0
   sendHead(target, status, headers)
   res.end(body)

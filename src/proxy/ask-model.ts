@@ -62,10 +62,9 @@ async function send(
   { headers, route }: Matched,
   slot: Slot,
 ): Promise<void> {
-  const { req, res } = call
+  const { req, res, ending } = call
   call.slot = slot
-  const { signal } = call.abort
-  signal.throwIfAborted()
+  ending.throwIfEnded()
   if (headers.expectsContinue && req.httpVersion === '1.1') res.writeContinue()
   const { maxBodyBytes, firstByteMs, idleMs } = route
   const meter = createUsageMeter(req.headers, (usage) => {
@@ -77,7 +76,7 @@ async function send(
     bytes: call.bytes,
     onChunk: meter.onRequestChunk,
     onSpent,
-    signal,
+    ending,
   })
   const body = reading instanceof Promise ? await reading : reading
   const { method = '', url: target = '' } = req
@@ -96,7 +95,7 @@ async function send(
     progress: call.progress,
     firstByteMs,
     idleMs,
-    signal,
+    ending,
     upstreams,
     observer: meter,
   }

@@ -23,7 +23,7 @@ export type UpstreamRequest = {
 /** Whether a model server has had the request, as a whole unless it answers before; and has answered all of it. */
 export type Progress = { stage: 'unsent' | 'sent' | 'answered' }
 
-/** One request and its answer, whichever model server gives it. The signal ends it; its reason is an AppError. */
+/** One request and its answer, whichever model server gives it. */
 export type Exchange = AnswerTarget & {
   progress: Progress
   /** How long the model server may take to begin; `idleMs` is for either side to go on. */
@@ -36,7 +36,7 @@ export const isQuestion = (method: string): boolean => method === 'GET' || metho
 
 /**
  * Has the request answered by that model server. How the server failed is what it resolves with; it rejects with what is not
- * the server's doing: the signal's reason, the body's own AppError, or ClientGone.
+ * the server's doing: the reason of the call's ending, or the body's own AppError or ClientGone.
  */
 export function attempt(
   exchange: Exchange,
@@ -44,8 +44,7 @@ export function attempt(
   request: UpstreamRequest,
 ): Promise<UpstreamFailure | undefined> {
   return new Promise((resolve, reject) => {
-    if (exchange.res.closed) throw new ClientGone()
-    exchange.signal.throwIfAborted()
+    exchange.ending.throwIfEnded()
     new Attempt(exchange, upstream, request, { resolve, reject }).dispatch()
   })
 }
@@ -77,11 +76,10 @@ class Attempt implements ExchangeListener {
   }
 
   dispatch(): void {
-    const { res, signal, firstByteMs, idleMs } = this.#exchange
+    const { ending, firstByteMs, idleMs } = this.#exchange
     const { method, target, headers, trailers } = this.#request
     const { pool, authorization } = this.#upstream
-    res.once('close', this.#onClose)
-    signal.addEventListener('abort', this.#onAbort)
+    ending.on(this.#onEnding)
     if (this.#body instanceof Readable) this.#body.once('end', () => this.#markSent())
     this.#control = pool.dispatch(
       {
@@ -136,16 +134,13 @@ class Attempt implements ExchangeListener {
     if (progress.stage === 'unsent') progress.stage = 'sent'
   }
 
-  readonly #onClose = (): void => {
-    const { res, progress, upstreams, firstByteMs, idleMs } = this.#exchange
-    if (res.writableFinished) return
-    if (this.#isWork && progress.stage === 'sent') {
+  readonly #onEnding = (reason: Error): void => {
+    const { progress, upstreams, firstByteMs, idleMs } = this.#exchange
+    if (reason instanceof ClientGone && this.#isWork && progress.stage === 'sent') {
       upstreams.abandoned(this.#upstream, this.#answer.hasHead ? idleMs : firstByteMs)
     }
-    this.#control?.abort(new ClientGone())
+    this.#control?.abort(reason)
   }
-
-  readonly #onAbort = (): void => this.#control?.abort(this.#exchange.signal.reason)
 
   #fail(reason: Error): void {
     this.#stopListening()
@@ -153,7 +148,6 @@ class Attempt implements ExchangeListener {
   }
 
   #stopListening(): void {
-    this.#exchange.res.off('close', this.#onClose)
-    this.#exchange.signal.removeEventListener('abort', this.#onAbort)
+    this.#exchange.ending.off(this.#onEnding)
   }
 }

@@ -2,12 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { AuditFacts } from '../audit/record.ts'
 import type { AuditTrail } from '../audit/trail.ts'
-import type { AppError } from '../kernel/errors.ts'
+import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import type { Span, Tracer } from '../kernel/tracing.ts'
 import type { Caller } from './authenticate.ts'
 import { isQuestion, type Progress } from './attempt.ts'
+import { Ending } from './ending.ts'
 import type { Counted } from './limits.ts'
 import type { ProxyMetrics } from './metrics.ts'
 import type { Slot } from './upstream.ts'
@@ -32,8 +33,7 @@ export type Call = {
   asked: string | undefined
   /** Where limits apply: what the request was counted as, and is settled with when it is over. */
   counted: Counted | undefined
-  /** Ends the call from outside, with the refusal as its reason. */
-  readonly abort: AbortController
+  readonly ending: Ending
   /** Where it was sent. */
   slot: Slot | undefined
   readonly progress: Progress
@@ -66,7 +66,7 @@ export function openCall(
     caller: undefined,
     asked: undefined,
     counted: undefined,
-    abort: new AbortController(),
+    ending: new Ending(),
     slot: undefined,
     progress: { stage: 'unsent' },
     bytes: { in: 0, out: 0 },
@@ -92,7 +92,7 @@ export function recordCall(call: Call, { log, metrics, audit }: CallRecords): vo
   metrics.observeCall(call.route, outcome, durationMs / 1000)
 
   const token = call.caller?.token
-  const isBroken = call.hasBrokenOff && !call.abort.signal.aborted
+  const isBroken = call.hasBrokenOff && !(call.ending.reason instanceof AppError)
   const isFault = refusal !== undefined && refusal.status >= 500
   const facts = {
     event: 'proxy.call',

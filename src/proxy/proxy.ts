@@ -11,6 +11,7 @@ import type { Authenticator } from './authenticate.ts'
 import { authorize } from '../tokens/authorize.ts'
 import { askModel, type ModelAccess } from './ask-model.ts'
 import { discardRest, openCall, recordCall, settleCall, type Call } from './call.ts'
+import { ClientGone } from './client-gone.ts'
 import { answerPreflight, isPreflight, type Cors } from './cors.ts'
 import { askedRequest, FORWARD_AUTH_PATH, isForwardAuth, toVerdict } from './forward-auth.ts'
 import type { Limits } from './limits.ts'
@@ -119,9 +120,10 @@ function open(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): O
   const call = openCall(req, res, proxy.tracer)
   res.once('close', () => {
     call.endedAtMs = performance.now()
+    if (!res.writableFinished) call.ending.end(new ClientGone())
     proxy.record(call)
   })
-  onBroken(req, (error) => call.abort.abort(error))
+  onBroken(req, (error) => call.ending.end(error))
   return { call, leave: proxy.running.add(call) }
 }
 
@@ -174,7 +176,7 @@ async function letIn(proxy: ProxyContext, call: Call, asked: Asked): Promise<voi
   } finally {
     proxy.metrics.observeVerification((performance.now() - startedAtMs) / 1000)
   }
-  call.abort.signal.throwIfAborted()
+  call.ending.throwIfEnded()
   proxy.revocations.requireNotRevoked(call.caller.token)
   authorize(call.caller.token, scopes)
 }

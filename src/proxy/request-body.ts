@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { AppError } from '../kernel/errors.ts'
 import { LEAST_RATE, startBodyPace, type BodyPace, type LeastRate } from './body-pace.ts'
 import { ClientGone } from './client-gone.ts'
+import type { Ending } from './ending.ts'
 import type { RequestHeaders } from './request-headers.ts'
 
 /** Up to here a body is collected and sent in one write, which costs a third less than streaming it. */
@@ -21,7 +22,7 @@ export type BodyLimits = {
   /** Is told how much of a large one has passed. */
   onSpent: (bytes: number) => void
   /** Ends the wait for a small one. */
-  signal: AbortSignal
+  ending: Ending
 }
 
 /** AppError `content_too_large` before anything is read, when the length is declared. */
@@ -45,9 +46,7 @@ export function readRequestBody(
   if (isChunked) return open
   if (contentLength === undefined || contentLength === 0) return null
   if (contentLength > COLLECT_UP_TO_BYTES) return open
-  // Its events have been: while the caller was being checked, say.
-  if (req.destroyed) throw new ClientGone()
-  limits.signal.throwIfAborted()
+  limits.ending.throwIfEnded()
   return takeWhole(req, contentLength, limits) ?? collect(req, limits)
 }
 
@@ -67,7 +66,7 @@ function takeWhole(
 
 function collect(
   req: IncomingMessage,
-  { bytes, idleMs, leastRate = LEAST_RATE, onChunk, signal }: BodyLimits,
+  { bytes, idleMs, leastRate = LEAST_RATE, onChunk, ending }: BodyLimits,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
@@ -79,15 +78,15 @@ function collect(
     })
     req.on('end', () => {
       pace.stop()
+      ending.off(fail)
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
     })
     const fail = (error: unknown) => {
       pace.stop()
       reject(error)
     }
-    req.on('close', () => req.readableEnded || fail(new ClientGone()))
     const pace = startBodyPace({ idleMs, leastRate, onLate: () => fail(tooSlow()) })
-    signal.addEventListener('abort', () => fail(signal.reason))
+    ending.on(fail)
   })
 }
 

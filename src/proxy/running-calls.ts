@@ -22,7 +22,7 @@ export function createRunningCalls(
   revocations.onRevocation(() => {
     for (const call of places) {
       if (call?.caller !== undefined && revocations.isRevoked(call.caller.token)) {
-        call.abort.abort(revoked())
+        call.ending.end(revoked())
       }
     }
   })

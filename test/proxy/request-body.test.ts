@@ -4,6 +4,7 @@ import { connect, type AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ClientGone } from '../../src/proxy/client-gone.ts'
+import { Ending } from '../../src/proxy/ending.ts'
 import { readRequestBody, type BodyLimits } from '../../src/proxy/request-body.ts'
 import { readRequestHeaders } from '../../src/proxy/request-headers.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -29,7 +30,7 @@ const LIMITS: BodyLimits = {
   bytes: { in: 0 },
   onChunk: () => {},
   onSpent: () => {},
-  signal: new AbortController().signal,
+  ending: new Ending(),
 }
 
 const read = async (req: IncomingMessage, limits: Partial<BodyLimits> = {}) =>
@@ -91,22 +92,26 @@ describe('a small body', () => {
     ['a part of it had come', 'he'],
   ])('of a client that had left before it is read, when %s', async (_, sent) => {
     const { req, socket } = await send(sent, 5)
+    const ending = new Ending()
+    ending.end(new ClientGone())
+    await expect(read(req, { ending })).rejects.toThrow(ClientGone)
     socket.destroy()
-    await new Promise((resolve) => req.once('close', resolve))
-    await expect(read(req)).rejects.toThrow(ClientGone)
   })
 
   test('of a client that leaves in the middle', async () => {
     const { req, socket } = await send('he', 5)
-    const reading = read(req)
-    socket.destroy()
+    const ending = new Ending()
+    const reading = read(req, { ending })
+    ending.end(new ClientGone())
     await expect(reading).rejects.toThrow(ClientGone)
+    socket.destroy()
   })
 
   test('is not waited for once the call has been ended', async () => {
     const { req, socket } = await send('he', 5)
-    const signal = AbortSignal.abort(new Error('revoked'))
-    await expect(read(req, { signal })).rejects.toThrow('revoked')
+    const ending = new Ending()
+    ending.end(new Error('revoked'))
+    await expect(read(req, { ending })).rejects.toThrow('revoked')
     socket.destroy()
   })
 })

@@ -1,6 +1,6 @@
-import { EventEmitter } from 'node:events'
 import { createAdmission, type Admission, type Applicant } from '../../src/proxy/admission.ts'
 import { AppError } from '../../src/kernel/errors.ts'
+import { Ending } from '../../src/proxy/ending.ts'
 import { createUpstream, type Slot } from '../../src/proxy/upstream.ts'
 import type { AccessToken } from '../../src/tokens/access-token.ts'
 
@@ -20,7 +20,6 @@ export type SimulatedModel = {
 }
 
 export type SimulatedCall = Applicant & {
-  res: EventEmitter & { closed: boolean }
   /** Once it is known: `admitted`, `served`, or why it was refused. */
   outcome: unknown
 }
@@ -76,9 +75,7 @@ export function simulateModel(options: {
     inUse: () => upstream.inFlight,
     observedWaits,
     call(token, serviceMs, onServed) {
-      const res = Object.assign(new EventEmitter(), { closed: false })
-      const abort = new AbortController()
-      const call: SimulatedCall = { res, abort, queuedMs: 0, outcome: undefined }
+      const call: SimulatedCall = { ending: new Ending(), queuedMs: 0, outcome: undefined }
       const serve = (taken: Slot) => {
         call.outcome = 'admitted'
         agenda.at(agenda.now() + serviceMs, () => {
