@@ -1,7 +1,7 @@
 import { verify as verifySignature, type KeyObject } from 'node:crypto'
 import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { parseAccessToken, type AccessToken, type ClaimsPolicy } from './access-token.ts'
-import { parseCompactJws, type CompactJws } from './compact-jws.ts'
+import { createJwsParser, type CompactJws } from './compact-jws.ts'
 import type { KeySource } from './remote-jwks.ts'
 import { invalidToken, requireAll, type Rule } from './rules.ts'
 
@@ -43,8 +43,9 @@ export function createTokenVerifier(
   policy: ClaimsPolicy,
   clock: Clock,
 ): TokenVerifier {
+  const parseJws = createJwsParser()
   return async function verifyAccessToken(token) {
-    const jws = parseCompactJws(token)
+    const jws = parseJws(token)
     requireAll(HEADER_RULES, jws.header)
     const kid = kidOf(jws.header)
     requireSignature(jws, keys.find(kid) ?? (await keys.fetch(kid)))
@@ -60,6 +61,6 @@ export function kidOf({ kid }: CompactJws['header']): string {
 
 /** AuthError `invalid_token` unless that key signed it. */
 export function requireSignature({ signingInput, signature }: CompactJws, key: KeyObject): void {
-  if (verifySignature('RSA-SHA256', Buffer.from(signingInput), key, signature)) return
+  if (verifySignature('RSA-SHA256', Buffer.from(signingInput, 'latin1'), key, signature)) return
   throw invalidToken('The signature is not good.', 'bad_signature')
 }
