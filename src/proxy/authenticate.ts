@@ -27,6 +27,9 @@ export type AuthenticatorOptions = {
   verified: VerifiedTokenCache<Caller>
 }
 
+/** Of what was well-formed before. */
+const isBearer = (authorization: string): boolean => /^bearer /i.test(authorization)
+
 /**
  * Finds out who calls. An AuthError when there are no credentials or they are not good. A bearer token that was verified
  * before and whose key is still published costs one hash; of a bound one, the sender is required each time.
@@ -34,18 +37,27 @@ export type AuthenticatorOptions = {
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const { verify, requireRightSender, keys, verified } = options
 
-  async function verifyAndRemember(rawToken: string): Promise<Caller> {
+  function callerBefore(authorization: string): Caller | undefined {
+    if (!/^(?:bearer|dpop) /i.test(authorization)) return undefined
+    const caller = verified.get(authorization)
+    return caller !== undefined && keys.find(caller.token.kid) !== undefined ? caller : undefined
+  }
+
+  async function verifyAndRemember(authorization: string, rawToken: string): Promise<Caller> {
     const token = await verify(rawToken)
     const caller = { token, identityHeaders: identityHeaders(token) }
-    verified.set(rawToken, caller)
+    verified.set(authorization, caller)
     return caller
   }
 
   async function authenticateSender(
     known: Caller | undefined,
-    presentation: Presentation,
+    credentials: Credentials,
   ): Promise<Authenticated> {
-    const caller = known ?? (await verifyAndRemember(presentation.accessToken))
+    const { authorization = '' } = credentials
+    const presented = parseAuthorization(credentials.authorization)
+    const caller = known ?? (await verifyAndRemember(authorization, presented.accessToken))
+    const presentation = { ...credentials, ...presented }
     return {
       caller,
       dpopNonce: await requireRightSender(caller.token.confirmation, presentation),
@@ -53,15 +65,11 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   }
 
   return function authenticate(credentials) {
-    const { scheme, accessToken } = parseAuthorization(credentials.authorization)
-    const remembered = verified.get(accessToken)
-    const known =
-      remembered !== undefined && keys.find(remembered.token.kid) !== undefined
-        ? remembered
-        : undefined
-    if (known !== undefined && scheme === 'Bearer' && known.token.confirmation === undefined) {
+    const { authorization = '' } = credentials
+    const known = callerBefore(authorization)
+    if (known !== undefined && known.token.confirmation === undefined && isBearer(authorization)) {
       return { caller: known }
     }
-    return authenticateSender(known, { ...credentials, scheme, accessToken })
+    return authenticateSender(known, credentials)
   }
 }

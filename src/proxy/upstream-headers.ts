@@ -24,7 +24,6 @@ export function upstreamHeaders(
 
 /** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
 function newTraceparent(): string {
-  const uuid = randomUUID()
-  const parent = `${uuid.slice(19, 23)}${uuid.slice(24)}`
-  return `00-${uuid.slice(0, 8)}${uuid.slice(9, 13)}${uuid.slice(14, 18)}${parent}-${parent}-00`
+  const traceId = randomUUID().replaceAll('-', '')
+  return `00-${traceId}-${traceId.slice(16)}-00`
 }

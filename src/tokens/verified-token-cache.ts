@@ -6,14 +6,14 @@ import type { AccessToken } from './access-token.ts'
 const MAX_TOKENS = 10_000
 
 export type VerifiedTokenCache<Entry extends { token: AccessToken }> = {
-  get: (rawToken: string) => Entry | undefined
-  set: (rawToken: string, entry: Entry) => void
+  get: (presented: string) => Entry | undefined
+  set: (presented: string, entry: Entry) => void
   statistics: () => { hits: number; misses: number; entries: number }
 }
 
 /**
- * Remembers verified tokens by a SHA-256 of their whole text, so that a heap dump shows no token and another spelling of
- * one is another entry. Bounded, and an entry is never given out from its `exp` on.
+ * Remembers verified tokens by a SHA-256 of the whole `Authorization` that they were presented by, so that a heap dump shows no token
+ * and another spelling of one is another entry. Bounded, and an entry is never given out from its `exp` on.
  */
 export function createVerifiedTokenCache<Entry extends { token: AccessToken }>(
   clock: Clock,
@@ -22,8 +22,8 @@ export function createVerifiedTokenCache<Entry extends { token: AccessToken }>(
   let hits = 0
   let misses = 0
   return {
-    get(rawToken) {
-      const key = digest(rawToken)
+    get(presented) {
+      const key = digest(presented)
       const entry = entries.get(key)
       if (entry !== undefined && epochSeconds(clock) < entry.token.expiresAt) {
         hits += 1
@@ -33,11 +33,11 @@ export function createVerifiedTokenCache<Entry extends { token: AccessToken }>(
       if (entry !== undefined) entries.delete(key)
       return undefined
     },
-    set(rawToken, entry) {
-      entries.set(digest(rawToken), entry)
+    set(presented, entry) {
+      entries.set(digest(presented), entry)
     },
     statistics: () => ({ hits, misses, entries: entries.size }),
   }
 }
 
-const digest = (rawToken: string): string => hash('sha256', rawToken, 'base64')
+const digest = (presented: string): string => hash('sha256', presented, 'base64')
