@@ -85,6 +85,7 @@ async function send(
     method,
     target,
     headers: upstreamHeaders(call, headers, span),
+    isSized: headers.contentLength !== undefined,
     body,
     trailers: () => req.rawTrailers,
   }

@@ -13,8 +13,10 @@ export type UpstreamRequest = {
   method: string
   /** The request target exactly as it came in. */
   target: string
-  /** A flat list of names and values. */
-  headers: string[]
+  /** Header lines with their ends. */
+  headers: string
+  /** Whether one of them is `Content-Length`. */
+  isSized: boolean
   body: RequestBody
   /** As they came behind a body in chunks, once that has ended. */
   trailers: () => readonly string[]
@@ -77,7 +79,7 @@ class Attempt implements ExchangeListener {
 
   dispatch(): void {
     const { ending, firstByteMs, idleMs } = this.#exchange
-    const { method, target, headers, trailers } = this.#request
+    const { method, target, headers, isSized, trailers } = this.#request
     const { pool, authorization } = this.#upstream
     ending.on(this.#onEnding)
     if (this.#body instanceof Readable) this.#body.once('end', () => this.#markSent())
@@ -85,8 +87,8 @@ class Attempt implements ExchangeListener {
       {
         method,
         target,
-        headers:
-          authorization === undefined ? headers : [...headers, 'authorization', authorization],
+        headers: headers + authorization,
+        isSized,
         body: this.#body,
         trailers,
         firstByteMs,

@@ -4,10 +4,10 @@ import type { KeySource } from '../tokens/remote-jwks.ts'
 import type { Presentation, SenderCheck } from '../tokens/sender.ts'
 import type { VerifiedTokenCache } from '../tokens/verified-token-cache.ts'
 import type { TokenVerifier } from '../tokens/verify.ts'
-import { identityHeaders } from './identity-headers.ts'
+import { identityLines } from './identity-headers.ts'
 
-/** A caller whose token is good, with the headers that tell the model server who it is. */
-export type Caller = { token: AccessToken; identityHeaders: readonly string[] }
+/** A caller whose token is good, with the header lines that tell the model server who it is. */
+export type Caller = { token: AccessToken; identityLines: string }
 
 /** What a request shows of its sender, from which everything about the caller is found out. */
 export type Credentials = Omit<Presentation, 'scheme' | 'accessToken'> & {
@@ -45,7 +45,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
 
   async function verifyAndRemember(authorization: string, rawToken: string): Promise<Caller> {
     const token = await verify(rawToken)
-    const caller = { token, identityHeaders: identityHeaders(token) }
+    const caller = { token, identityLines: identityLines(token) }
     verified.set(authorization, caller)
     return caller
   }

@@ -1,6 +1,6 @@
 import type { AccessToken } from '../tokens/access-token.ts'
 
-/** Who calls, for the model server's own log: a flat list of names and values. */
+/** Who calls, for whoever is behind us: a flat list of names and values. */
 export function identityHeaders(token: AccessToken): string[] {
   return [
     'x-gatehouse-subject',
@@ -14,6 +14,14 @@ export function identityHeaders(token: AccessToken): string[] {
     'x-gatehouse-token-id',
     headerSafe(token.jti),
   ]
+}
+
+/** The same as lines with their ends. */
+export function identityLines(token: AccessToken): string {
+  const headers = identityHeaders(token)
+  let lines = ''
+  for (let i = 0; i < headers.length; i += 2) lines += `${headers[i]}: ${headers[i + 1]}\r\n`
+  return lines
 }
 
 /** The same of nobody, for who would take a missing header from the caller. */

@@ -4,7 +4,7 @@ import { challengesOf } from '../tokens/challenge.ts'
 import type { Call } from './call.ts'
 import { ClientGone } from './client-gone.ts'
 import { FORWARD_AUTH_PATH } from './forward-auth.ts'
-import { NO_IDENTITY } from './identity-headers.ts'
+import { identityHeaders, NO_IDENTITY } from './identity-headers.ts'
 import type { Limits } from './limits.ts'
 import { rateLimitHeaders } from './rate-limit-headers.ts'
 import { usageDocument } from './usage-document.ts'
@@ -28,7 +28,8 @@ export async function sendUsage(call: Call, limits: Limits): Promise<void> {
 /** For a request that somebody else passes on: it may pass, and this is who calls. */
 export function sendVerdict({ res, requestId, caller }: Call): void {
   const own = ['content-length', '0', 'cache-control', 'no-store', 'x-request-id', requestId]
-  res.writeHead(200, [...own, ...(caller?.identityHeaders ?? NO_IDENTITY)])
+  const identity = caller === undefined ? NO_IDENTITY : identityHeaders(caller.token)
+  res.writeHead(200, [...own, ...identity])
   res.end()
 }
 

@@ -10,8 +10,8 @@ export type RequestHeaders = {
   expectsContinue: boolean
   /** The first that is valid (W3C Trace Context §3.2). */
   traceparent: string | undefined
-  /** What may go upstream, as a flat list of names and values: no hop-by-hop header, credential or identity. */
-  forwardable: string[]
+  /** What may go upstream, as lines with their ends: no hop-by-hop header, credential or identity. */
+  forwardable: string
 }
 
 /** RFC 9110 §7.6.1, and what belongs to the connection with us rather than to the request. */
@@ -56,7 +56,7 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
     isChunked: false,
     expectsContinue: false,
     traceparent: undefined,
-    forwardable: [],
+    forwardable: '',
   }
   const connectionNames = namesInConnection(rawHeaders)
   let hosts = 0
@@ -92,7 +92,7 @@ export function readRequestHeaders(rawHeaders: readonly string[]): RequestHeader
       default:
         if (isWithheld(name) || connectionNames?.has(name) === true) continue
     }
-    headers.forwardable.push(rawName, value)
+    headers.forwardable += `${rawName}: ${value}\r\n`
   }
   return headers
 }

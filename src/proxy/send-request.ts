@@ -7,8 +7,10 @@ export type SentRequest = {
   method: string
   /** The request target. */
   target: string
-  /** A flat list of names and values, without `Host`. A stream goes in chunks where they do not say how long it is. */
-  headers: readonly string[]
+  /** Lines with their ends, without `Host`. */
+  headers: string
+  /** Whether one of them is `Content-Length`: a stream goes in chunks otherwise. */
+  isSized: boolean
   body: Readable | Buffer | null
   /** Of a body that came in chunks, once it has ended. */
   trailers?: () => readonly string[]
@@ -32,9 +34,9 @@ export function sendRequest(
   request: SentRequest,
   listener: SendListener,
 ): () => void {
-  const { body } = request
+  const { method, target, headers, body } = request
   const framing = framingOf(request)
-  const head = `${headOf(request, host)}${framing}\r\n`
+  const head = `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\n${headers}${framing}\r\n`
   if (body instanceof Readable) {
     socket.write(head, 'latin1')
     const trailers = framing === '' ? undefined : (request.trailers ?? noTrailers)
@@ -45,20 +47,12 @@ export function sendRequest(
   return () => undefined
 }
 
-function headOf({ method, target, headers }: SentRequest, host: string): string {
-  let head = `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\n`
-  for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`
-  return head
-}
-
 /** Methods whose requests say when they have no body (RFC 9110 §8.6). */
 const WITH_BODY = new Set(['POST', 'PUT', 'PATCH'])
 
 /** The header that is still to be said about the body. */
-function framingOf({ method, headers, body }: SentRequest): string {
-  for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === 'content-length') return ''
-  }
+function framingOf({ method, isSized, body }: SentRequest): string {
+  if (isSized) return ''
   if (body instanceof Readable) return 'transfer-encoding: chunked\r\n'
   if (body !== null) return `content-length: ${body.length}\r\n`
   return WITH_BODY.has(method) ? 'content-length: 0\r\n' : ''

@@ -76,7 +76,7 @@ export function startUpstreamChecks(
 const ONCE = { onIdle: (it: UpstreamConnection) => it.close(), onClosed: () => undefined }
 
 function askForHealth(connection: UpstreamConnection, path: string): Promise<CheckVerdict> {
-  const question = { method: 'GET', target: path, headers: [], body: null }
+  const question = { method: 'GET', target: path, headers: '', isSized: false, body: null }
   return new Promise((resolve) => {
     connection.send(
       { ...question, firstByteMs: ANSWER_MS, idleMs: ANSWER_MS },

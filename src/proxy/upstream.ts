@@ -6,8 +6,8 @@ import { createWorkSilence, type WorkSilence } from './work-silence.ts'
 export type Upstream = {
   readonly url: string
   readonly pool: UpstreamPool
-  /** The header that it wants. */
-  readonly authorization: string | undefined
+  /** The header line that it wants, with its end. */
+  readonly authorization: string
   inFlight: number
   /** The requests without a caller, which take no slots. */
   publicInFlight: number
@@ -44,7 +44,7 @@ export function createUpstream(
 ): Upstream {
   return {
     url,
-    authorization: apiKey === undefined ? undefined : `Bearer ${apiKey}`,
+    authorization: apiKey === undefined ? '' : `authorization: Bearer ${apiKey}\r\n`,
     pool: createUpstreamPool({
       url: new URL(url),
       connectTimeoutMs: connectTimeoutSeconds * 1000,

@@ -51,7 +51,7 @@ const WAYS: Record<string, (port: number) => Promise<unknown>> = {
   async pool(port) {
     const url = new URL(`https://localhost:${port}`)
     const pool = createUpstreamPool({ url, connectTimeoutMs: 2000 })
-    const question = { method: 'GET', target: '/', headers: [], body: null }
+    const question = { method: 'GET', target: '/', headers: '', isSized: false, body: null }
     await new Promise((onEnd, onError) => {
       const listener = { onTaken: ignore, onHead: ignore, onChunk: ignore, onEnd, onError }
       pool.dispatch({ ...question, firstByteMs: 2000, idleMs: 2000 }, listener)

@@ -13,5 +13,5 @@ test.each([
   const raw = values.flatMap((value) => ['Traceparent', value])
   const headers = readRequestHeaders([...raw, 'tracestate', 'a=1'])
   expect(headers.traceparent).toBe(found)
-  expect(headers.forwardable).toEqual(['tracestate', 'a=1'])
+  expect(headers.forwardable).toBe('tracestate: a=1\r\n')
 })

@@ -240,7 +240,7 @@ test('over TLS, too, model servers are asked for HTTP/1.1 alone: each request an
   open.push(upstreams)
   await expect.poll(() => hellos.length).toBe(1)
   const failure = await new Promise<Error>((resolve) => {
-    const question = { method: 'GET', target: '/', headers: [], body: null }
+    const question = { method: 'GET', target: '/', headers: '', isSized: false, body: null }
     upstreams.all[0]?.pool.dispatch(
       { ...question, firstByteMs: 2000, idleMs: 2000 },
       {
