@@ -66,7 +66,8 @@ export function createAnswerParser(listener: AnswerListener): AnswerParser {
       if (isOver) throw malformed()
       const next = readOn(input, at)
       if (next === -1) {
-        if (input.length - at > MAX_SECTION_BYTES) throw malformed()
+        // Its end may be there but for a byte: as much is read in pieces as in one.
+        if (input.length - at >= MAX_SECTION_BYTES + SECTION_END.length) throw malformed()
         rest = Buffer.from(input.subarray(at))
         return
       }
@@ -136,6 +137,7 @@ export function createAnswerParser(listener: AnswerListener): AnswerParser {
   function readChunkSize(input: Buffer, at: number): number {
     const lineEnd = input.indexOf(LINE_END, at)
     if (lineEnd === -1) return -1
+    if (lineEnd - at > MAX_SECTION_BYTES) throw malformed()
     const [, digits] = CHUNK_SIZE.exec(input.toString('latin1', at, lineEnd)) ?? []
     if (digits === undefined) throw malformed()
     bytesLeft = Number.parseInt(digits, 16)
@@ -154,6 +156,7 @@ export function createAnswerParser(listener: AnswerListener): AnswerParser {
   function readTrailers(input: Buffer, at: number): number {
     const sectionEnd = input.indexOf(SECTION_END, at)
     if (sectionEnd === -1) return -1
+    if (sectionEnd - at > MAX_SECTION_BYTES) throw malformed()
     end(parseFields(input.toString('latin1', at, sectionEnd), LINE_END.length))
     return sectionEnd + SECTION_END.length
   }
