@@ -117,7 +117,8 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
     } catch (error) {
       return fail(error)
     }
-    if (current === undefined) rest()
+    // Who was told of the answer may have closed the connection.
+    if (current === undefined && !isClosed) rest()
   }
 
   /** After an answer: what is left of a request that nobody wants is not sent. */
