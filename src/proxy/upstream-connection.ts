@@ -55,6 +55,7 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
   let isConnected = false
   let isClosed = false
   let isSent = false
+  let isPaused = false
   let stopSending: (() => void) | undefined
   /** What it means when the deadline is missed. */
   let lateness: ExchangeErrorCode = 'UPSTREAM_CONNECT_TIMEOUT'
@@ -92,6 +93,7 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
 
   function begin({ request, listener }: Exchange): void {
     isSent = false
+    isPaused = false
     lateness = 'UPSTREAM_FIRST_BYTE_TIMEOUT'
     deadline.set(request.firstByteMs)
     parser.begin(request.method)
@@ -108,7 +110,8 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
   }
 
   function expectMore(): void {
-    if (current !== undefined) deadline.set(current.request.idleMs)
+    // What was read before a pause is still passed on.
+    if (current !== undefined && !isPaused) deadline.set(current.request.idleMs)
   }
 
   function read(bytes: Buffer): void {
@@ -157,11 +160,13 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
       return {
         pause() {
           if (current !== exchange) return
+          isPaused = true
           socket.pause()
           deadline.clear()
         },
         resume() {
           if (current !== exchange) return
+          isPaused = false
           socket.resume()
           expectMore()
         },
