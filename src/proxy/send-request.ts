@@ -101,6 +101,8 @@ const lastChunk = (trailers: readonly string[]): string => {
 const writePlain = (socket: Socket, chunk: Buffer): boolean => socket.write(chunk)
 
 function writeChunk(socket: Socket, chunk: Buffer): boolean {
+  // One of no bytes would be the last.
+  if (chunk.length === 0) return true
   socket.cork()
   socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
   socket.write(chunk)
