@@ -11,7 +11,7 @@ const PARTS = [
   'test/issuer/{distinguished-name,revocation-feed,signing-keys}.test.ts',
   'test/kernel/{http-server,tls}.test.ts',
   'test/keys/sealing.test.ts',
-  'test/proxy/{admission-simulation,answer-parser-peer,fair-queue,upstream-connection,upstream-pool,upstream-tls}.test.ts',
+  'test/proxy/{admission-simulation,answer-parser-peer,answer-passage,fair-queue,upstream-connection,upstream-pool,upstream-tls}.test.ts',
   'test/registry/expiring-secrets.test.ts',
   'test/revocations/{follow-issuer,kept-revocations}.test.ts',
   'test/tokens/remote-jwks.test.ts',

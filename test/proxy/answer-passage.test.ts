@@ -1,0 +1,53 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { AnswerPassage } from '../../src/proxy/answer-passage.ts'
+
+/** What is answered to a client that reads nothing yet. */
+async function startAnswer() {
+  const server = createServer()
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = connect(port, '127.0.0.1').pause()
+  onTestFinished(() => {
+    client.destroy()
+    server.close()
+  })
+  client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  const [, res] = (await once(server, 'request')) as [unknown, ServerResponse]
+  const bytes = { out: 0 }
+  const { signal } = new AbortController()
+  const passage = new AnswerPassage({ res, ownHeaders: {}, bytes, idleMs: 60_000, signal })
+  return { client, res, passage }
+}
+
+test('a client that is behind is waited for once, in however many pieces the answer comes', async () => {
+  const { client, res, passage } = await startAnswer()
+  const done: string[] = []
+  const control = {
+    pause: () => void done.push('pause'),
+    resume: () => void done.push('resume'),
+    abort: () => void done.push('abort'),
+  }
+  passage.begin(200, ['transfer-encoding', 'chunked'])
+  const before = ['drain', 'close'].map((name) => res.listenerCount(name))
+  const piece = Buffer.alloc(1_048_576, 'x')
+  while (!done.includes('pause')) passage.pass(piece, control)
+  for (let i = 0; i < 50; i += 1) passage.pass(Buffer.from('y'), control)
+  expect(done).toEqual(['pause'])
+  expect(['drain', 'close'].map((name) => res.listenerCount(name))).toEqual(
+    before.map((count) => count + 1),
+  )
+  client.resume()
+  await once(res, 'drain')
+  expect(done).toEqual(['pause', 'resume'])
+  expect(['drain', 'close'].map((name) => res.listenerCount(name))).toEqual(before)
+
+  client.pause()
+  while (done.length < 3) passage.pass(piece, control)
+  expect(done).toEqual(['pause', 'resume', 'pause'])
+  client.destroy()
+  await once(res, 'close')
+  expect(done).toEqual(['pause', 'resume', 'pause', 'resume'])
+})
