@@ -70,6 +70,7 @@ export class AnswerPassage {
   /** Of a short answer, until its body comes in pieces. */
   #held: { status: number; headers: FieldList; length: number } | undefined
   #body: Buffer | undefined
+  #isClientBehind = false
 
   constructor(target: AnswerTarget) {
     this.#target = target
@@ -92,7 +93,7 @@ export class AnswerPassage {
 
   /** The chunk is somebody else's again as soon as this returns. */
   pass(chunk: Buffer, upstream: ExchangeControl | undefined): void {
-    const { res, bytes, observer, idleMs } = this.#target
+    const { res, bytes, observer } = this.#target
     if (this.#held !== undefined) {
       if (chunk.length === this.#held.length) {
         this.#body = Buffer.from(chunk)
@@ -103,8 +104,7 @@ export class AnswerPassage {
     }
     bytes.out += chunk.length
     observer?.onChunk(chunk)
-    if (!res.write(Buffer.from(chunk)) && upstream !== undefined)
-      pauseUntilDrained(res, upstream, idleMs)
+    if (!res.write(Buffer.from(chunk)) && upstream !== undefined) this.#pauseUntilDrained(upstream)
   }
 
   end(trailers: FieldList, passed: Passed): void {
@@ -117,6 +117,23 @@ export class AnswerPassage {
     if (trailers.length > 0) target.res.addTrailers(forwardableTrailers(trailers))
     target.res.end()
     passed.resolve()
+  }
+
+  /** Waits for the client to take what it has been sent; one that takes nothing does not keep the model server. */
+  #pauseUntilDrained(upstream: ExchangeControl): void {
+    // What has been read already still comes.
+    if (this.#isClientBehind) return
+    this.#isClientBehind = true
+    const { res, idleMs } = this.#target
+    upstream.pause()
+    const stuck = setTimeout(() => res.destroy(), idleMs)
+    const goOn = () => {
+      this.#isClientBehind = false
+      clearTimeout(stuck)
+      res.off('drain', goOn).off('close', goOn)
+      upstream.resume()
+    }
+    res.on('drain', goOn).on('close', goOn)
   }
 
   #beginStream(status: number, headers: FieldList): void {
@@ -132,16 +149,4 @@ const bodyHeadersOf = (headers: FieldList): BodyHeaders => ({
 
 function sendHead({ res, ownHeaders }: AnswerTarget, status: number, headers: FieldList): void {
   res.writeHead(status, responseHeaders(headers, ownHeaders, res))
-}
-
-/** Waits for the client to take what it has been sent; one that takes nothing does not keep the model server. */
-function pauseUntilDrained(res: ServerResponse, upstream: ExchangeControl, idleMs: number): void {
-  upstream.pause()
-  const stuck = setTimeout(() => res.destroy(), idleMs)
-  const goOn = () => {
-    clearTimeout(stuck)
-    res.off('drain', goOn).off('close', goOn)
-    upstream.resume()
-  }
-  res.on('drain', goOn).on('close', goOn)
 }
