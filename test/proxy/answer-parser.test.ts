@@ -120,8 +120,14 @@ describe('an answer', () => {
         {
           head: 599,
           headers: [
-            ...['x-a', '', 'x-b', '', "!#$%&'*+.^_`|~", 'a\tb: \xe9\xff'],
-            ...['content-length', '0'],
+            'x-a',
+            '',
+            'x-b',
+            '',
+            "!#$%&'*+.^_`|~",
+            'a\tb: \xe9\xff',
+            'content-length',
+            '0',
           ],
         },
         { end: [] },

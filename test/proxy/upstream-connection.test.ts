@@ -465,9 +465,24 @@ describe('a request', () => {
       method: 'POST',
       body,
       trailers: () => [
-        ...['X-Sum', String(isRead), 'Content-Length', '5', 'Authorization', 'Bearer x'],
-        ...['X-Gatehouse-Subject', 'root', 'x_gatehouse_tenant', 'other', 'Host', 'elsewhere'],
-        ...['Transfer-Encoding', 'chunked', 'Content-Encoding', 'gzip', 'X-Last', 'caf\xe9'],
+        'X-Sum',
+        String(isRead),
+        'Content-Length',
+        '5',
+        'Authorization',
+        'Bearer x',
+        'X-Gatehouse-Subject',
+        'root',
+        'x_gatehouse_tenant',
+        'other',
+        'Host',
+        'elsewhere',
+        'Transfer-Encoding',
+        'chunked',
+        'Content-Encoding',
+        'gzip',
+        'X-Last',
+        'caf\xe9',
       ],
     })
     await told.over
@@ -475,7 +490,10 @@ describe('a request', () => {
     const { rawHeaders, rawTrailers } = seen[0]?.req ?? {}
     expect(rawHeaders?.slice(2)).toEqual(['transfer-encoding', 'chunked'])
     expect(rawTrailers?.map((text) => text.toLowerCase())).toEqual([
-      ...['x-sum', 'true', 'x-last', 'caf\xe9'],
+      'x-sum',
+      'true',
+      'x-last',
+      'caf\xe9',
     ])
   })
 

@@ -121,7 +121,7 @@ describe('over TLS', () => {
       let isBody = false
       socket
         .on('error', () => undefined)
-        .on('data', (data) => {
+        .on('data', (data: Buffer) => {
           const end = isBody ? 0 : data.indexOf('\r\n\r\n') + 4
           if (!isBody) socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${sent.length}\r\n\r\n`)
           isBody = true

@@ -67,8 +67,15 @@ export function useExchanges() {
   ): Told {
     const { promise, resolve } = Promise.withResolvers<void>()
     const told: Told = {
-      ...{ takenCount: 0, status: undefined, headers: [], chunks: [], trailers: undefined },
-      ...{ error: undefined, endCount: 0, over: promise, control: NO_CONTROL },
+      takenCount: 0,
+      status: undefined,
+      headers: [],
+      chunks: [],
+      trailers: undefined,
+      error: undefined,
+      endCount: 0,
+      over: promise,
+      control: NO_CONTROL,
     }
     const end = (what: Partial<Told>) => {
       Object.assign(told, what).endCount += 1
