@@ -297,6 +297,7 @@ describe('what is refused', () => {
     ['an extension with a line feed', inChunks('5;a\nb\r\nhello\r\n0\r\n\r\n')],
     ['an extension with NUL', inChunks('5;a=\0\r\nhello\r\n0\r\n\r\n')],
     ['a chunk longer than was said', inChunks('5\r\nhello!\r\n0\r\n\r\n')],
+    ['a chunk that ends in two other bytes', inChunks('5\r\nhelloxx0\r\n\r\n')],
     ['a chunk that ends in a line feed', inChunks('5\r\nhello\n0\r\n\r\n')],
     ['a chunk that ends in a carriage return', inChunks('5\r\nhello\r0\r\n\r\n')],
     ['more than the last chunk', inChunks('0\r\n\r\nx')],

@@ -143,17 +143,18 @@ describe('deadlines', () => {
     fakeTime()
     const { port } = await startServer(
       answerEach((request, socket) => {
-        if (request.includes('/first')) socket.write(sized('abc'))
+        socket.write(request.includes('/first') ? sized('abc') : CHUNKED_HEAD)
       }),
     )
     const pool = openPool(port)
     const first = ask(pool, { target: '/first' }, { onChunk: ({ control }) => control.pause() })
     await first.over
     await turns(3)
-    const second = ask(pool, { firstByteMs: 3000 })
+    const second = ask(pool, { firstByteMs: 3000, idleMs: 500 })
     expect(second.takenCount).toBe(1)
-    await expectEndAfter(second, 3000)
-    expect(codeOf(second)).toBe('UPSTREAM_FIRST_BYTE_TIMEOUT')
+    await until(() => second.status === 200)
+    await expectEndAfter(second, 500)
+    expect(codeOf(second)).toBe('UPSTREAM_IDLE_TIMEOUT')
   })
 
   test('leave no timer when the exchange is over', async () => {
@@ -256,6 +257,21 @@ describe('an exchange', () => {
     expect([...sockets].reduce((sum, { bytesRead }) => sum + bytesRead, 0)).toBe(
       sockets.at(-1)?.bytesRead,
     )
+  })
+
+  test('that is ended as it is taken sends nothing, and nothing is read of its body', async () => {
+    const { port, sockets } = await startServer((socket) => socket.resume())
+    const pool = openPool(port)
+    const reason = new Error('no longer wanted')
+    const body = new PassThrough()
+    const told = ask(
+      pool,
+      { method: 'POST', body },
+      { onTaken: ({ control }) => control.abort(reason) },
+    )
+    await told.over
+    await until(() => sockets[0]?.closed === true)
+    expect([told.error, sockets[0]?.bytesRead, body.listenerCount('data')]).toEqual([reason, 0, 0])
   })
 
   test('that is over controls nothing of the next one on its connection', async () => {

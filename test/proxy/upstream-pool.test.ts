@@ -73,6 +73,8 @@ describe('a connection', () => {
     ['bytes behind it', `${sized('a')}x`],
     ['another answer behind it', sized('a') + sized('b')],
   ])('is closed by us after an answer with %s', async (_, answer) => {
+    // At once, that is.
+    fakeTime()
     const { port, sockets } = await startServer(
       answerEach((_request, socket) => socket.write(answer, 'latin1')),
     )

@@ -22,7 +22,9 @@ export type Told = {
 }
 
 /** Called beside what is told, with the control once there is one. */
-type Reactions = Partial<{ [Name in 'onHead' | 'onChunk' | 'onEnd']: (told: Told) => void }>
+type Reactions = Partial<{
+  [Name in 'onTaken' | 'onHead' | 'onChunk' | 'onEnd']: (told: Told) => void
+}>
 
 type Dispatch = Pick<UpstreamPool, 'dispatch'>['dispatch']
 
@@ -84,6 +86,7 @@ export function useExchanges() {
     const listener: ExchangeListener = {
       onTaken() {
         told.takenCount += 1
+        reactions.onTaken?.(told)
       },
       onHead(status, headers) {
         Object.assign(told, { status, headers })
