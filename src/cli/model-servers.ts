@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Config } from '../config/schema.ts'
+import { headerSecret } from '../config/setting-types.ts'
 import { ConfigError } from '../kernel/errors.ts'
 
 type ModelServer = { url: string; apiKey: string | undefined }
@@ -15,10 +16,13 @@ export function modelServersOf({ proxy }: Config): ModelServer[] {
 }
 
 function readKey(setting: string, path: string): string {
+  let key: string
   try {
-    return readFileSync(path, 'utf8').trim()
+    key = readFileSync(path, 'utf8').trim()
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
     throw new ConfigError([`${setting}: ${path} cannot be read${code}`])
   }
+  if (headerSecret().safeParse(key).success) return key
+  throw new ConfigError([`${setting}: ${path} has no key, or characters that no header can have`])
 }

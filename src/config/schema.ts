@@ -21,7 +21,7 @@ const upstream = z.union(
     z
       .strictObject({
         url: origin.describe('where it is'),
-        apiKey: secret().optional().describe('sent to it as the bearer'),
+        apiKey: headerSecret().optional().describe('sent to it as the bearer'),
         apiKeyFile: filePath().optional().describe('file with that key'),
       })
       .refine(({ apiKey, apiKeyFile }) => apiKey === undefined || apiKeyFile === undefined, {
@@ -53,7 +53,11 @@ const resource = z.strictObject({
 })
 
 const healthCheck = z.strictObject({
-  path: z.string().startsWith('/').default('/health').describe('asked of each model server'),
+  path: z
+    .string()
+    .regex(/^\/[\x21-\x7E]*$/, 'must begin with / and have no blanks, nor what is not ASCII')
+    .default('/health')
+    .describe('asked of each model server'),
   intervalSeconds: wholeNumber(0).default(5).describe('from one check to the next; 0: no checks'),
 })
 
@@ -138,7 +142,7 @@ export const configSchema = z.strictObject({
         .min(1)
         .default(['http://localhost:8000'])
         .describe('model servers; each request goes to the least busy one'),
-      upstreamApiKey: secret()
+      upstreamApiKey: headerSecret()
         .optional()
         .describe('sent as the bearer to each model server that has no key of its own'),
       maxInFlightPerUpstream: wholeNumber(1)

@@ -44,6 +44,19 @@ test('a key file that cannot be read is named by its setting', async () => {
 })
 
 test.each([
+  ['of more than a line', 'one\nX-Injected: two'],
+  ['with a character that latin1 would make a line end', 'k\u010ay'],
+  ['that is empty', '\n'],
+])('a key %s is refused, from a file or not', async (_, key) => {
+  await writeFile(join(dir, 'odd.key'), key)
+  const servers = serversOf(`[{ url: http://a:1, apiKeyFile: ${dir}/odd.key }]`)
+  await expect(servers).rejects.toThrow(ConfigError)
+  await expect(servers).rejects.toThrow('proxy.upstreams.0.apiKeyFile: ')
+  const { problems } = await load(`[{ url: http://a:1, apiKey: ${JSON.stringify(key)} }]`)
+  expect(problems).toEqual([expect.stringMatching(/^proxy\.upstreams\.0\.apiKey: /)])
+})
+
+test.each([
   ['{ url: http://a:1/v1 }', 'proxy.upstreams.0.url'],
   ['{ apiKey: k3y }', 'proxy.upstreams.0'],
   ['{ url: http://a:1, apiKey: k3y, apiKeyFile: b }', 'proxy.upstreams.0'],
