@@ -129,7 +129,8 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
     const { staysOpen, keepAliveSeconds } = parser.persistence()
     const idleMs =
       keepAliveSeconds === undefined ? IDLE_MS : keepAliveSeconds * 1000 - LEAVE_BEFORE_MS
-    if (!staysOpen || !isSent || idleMs <= 0) return close()
+    const isAllSent = isSent && socket.writableLength === 0
+    if (!staysOpen || !isAllSent || idleMs <= 0) return close()
     deadline.set(idleMs)
     socket.resume()
     onIdle(connection)

@@ -118,6 +118,22 @@ describe('a connection', () => {
     expect(bodyOf(next)).toBe('1')
   })
 
+  test('is closed after an answer while a body in one piece is not all sent', async () => {
+    const { port, sockets } = await startServer((socket, index) => {
+      socket.once('data', () => {
+        if (index === 0) socket.pause()
+        socket.write(sized(`${index}`))
+      })
+    })
+    const pool = openPool(port)
+    const told = ask(pool, { method: 'POST', body: Buffer.alloc(33_554_432) })
+    await told.over
+    const next = ask(pool)
+    await next.over
+    expect([told, next].map(bodyOf)).toEqual(['0', '1'])
+    expect(sockets).toHaveLength(2)
+  })
+
   test('that the server closes while idle is not used again', async () => {
     const { port, sockets } = await startCounting()
     const pool = openPool(port)
