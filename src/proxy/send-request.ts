@@ -11,6 +11,7 @@ export type SentRequest = {
   headers: string
   /** Whether one of them is `Content-Length`: a stream goes in chunks otherwise. */
   isSized: boolean
+  /** A stream has a listener of its own for its errors: nobody here listens before and after. */
   body: Readable | Buffer | null
   /** Of a body that came in chunks, once it has ended. */
   trailers?: () => readonly string[]

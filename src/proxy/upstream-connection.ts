@@ -107,6 +107,8 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
       },
       onError: fail,
     })
+    // It may have failed at once.
+    if (isClosed) stopSending()
   }
 
   function expectMore(): void {

@@ -3,6 +3,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { AnswerPassage } from '../../src/proxy/answer-passage.ts'
+import { Ending } from '../../src/proxy/ending.ts'
 
 /** What is answered to a client that reads nothing yet. */
 async function startAnswer() {
@@ -17,8 +18,13 @@ async function startAnswer() {
   client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
   const [, res] = (await once(server, 'request')) as [unknown, ServerResponse]
   const bytes = { out: 0 }
-  const { signal } = new AbortController()
-  const passage = new AnswerPassage({ res, ownHeaders: {}, bytes, idleMs: 60_000, signal })
+  const passage = new AnswerPassage({
+    res,
+    ownHeaders: {},
+    bytes,
+    idleMs: 60_000,
+    ending: new Ending(),
+  })
   return { client, res, passage }
 }
 

@@ -26,6 +26,9 @@ type Reactions = Partial<{
   [Name in 'onTaken' | 'onHead' | 'onChunk' | 'onEnd']: (told: Told) => void
 }>
 
+/** Headers in a flat list of names and values. */
+type Asked = Partial<Omit<SentRequest, 'headers' | 'isSized'>> & { headers?: readonly string[] }
+
 type Dispatch = Pick<UpstreamPool, 'dispatch'>['dispatch']
 
 /** What a pool and a server of a test need; afterwards all is closed, and each exchange has to have ended once. */
@@ -64,7 +67,7 @@ export function useExchanges() {
 
   function ask(
     { dispatch }: { dispatch: Dispatch },
-    request: Partial<SentRequest> = {},
+    { headers = [], ...request }: Asked = {},
     reactions: Reactions = {},
   ): Told {
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -103,15 +106,20 @@ export function useExchanges() {
       onError: (error) => end({ error }),
     }
     exchanges.push(told)
-    const question = { method: 'GET', target: '/', headers: [], body: null }
-    told.control = dispatch(
-      { ...question, firstByteMs: 20_000, idleMs: 20_000, ...request },
-      listener,
-    )
+    const question = { method: 'GET', target: '/', body: null, firstByteMs: 20_000, idleMs: 20_000 }
+    told.control = dispatch({ ...question, ...request, ...linesOf(headers) }, listener)
     return told
   }
 
   return { startServer, openPool, ask, onClose: (close: () => unknown) => closing.push(close) }
+}
+
+function linesOf(headers: readonly string[]): Pick<SentRequest, 'headers' | 'isSized'> {
+  const lines = headers.map((each, i) => (i % 2 === 0 ? `${each}: ` : `${each}\r\n`))
+  return {
+    headers: lines.join(''),
+    isSized: headers.some((each, i) => i % 2 === 0 && each.toLowerCase() === 'content-length'),
+  }
 }
 
 const NO_CONTROL: ExchangeControl = {
