@@ -20,7 +20,6 @@ export function createDeadline(onMissed: () => void): Deadline {
     timer = undefined
     ringsAtMs = Infinity
     const leftMs = atMs - performance.now()
-    if (leftMs === Infinity) return
     if (leftMs <= 0) onMissed()
     else arm(Math.ceil(leftMs))
   }

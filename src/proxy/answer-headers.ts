@@ -28,7 +28,7 @@ export function responseHeaders(
 }
 
 /** Headers that `Connection` names go no further (RFC 9110 §7.6.1); mostly it names none. */
-function namedIn(connection: string | undefined): Set<string> | undefined {
+export function namedIn(connection: string | undefined): Set<string> | undefined {
   if (connection === undefined || connection === 'keep-alive' || connection === 'close') return
   return new Set(
     connection

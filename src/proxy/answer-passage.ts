@@ -70,6 +70,7 @@ export class AnswerPassage {
   /** Of a short answer, until its body comes in pieces. */
   #held: { status: number; headers: FieldList; length: number } | undefined
   #body: Buffer | undefined
+  #connection: string | undefined
   #isClientBehind = false
 
   constructor(target: AnswerTarget) {
@@ -113,10 +114,16 @@ export class AnswerPassage {
       const { status, headers } = this.#held
       return passWhole({ status, headers, body: this.#body, target, passed })
     }
-    // Those that came in chunks may have them.
-    if (trailers.length > 0) target.res.addTrailers(forwardableTrailers(trailers))
-    target.res.end()
-    passed.resolve()
+    try {
+      // Those that came in chunks may have them.
+      if (trailers.length > 0) {
+        target.res.addTrailers(forwardableTrailers(trailers, this.#connection))
+      }
+      target.res.end()
+      passed.resolve()
+    } catch (error) {
+      passed.reject(error)
+    }
   }
 
   /** Waits for the client to take what it has been sent; one that takes nothing does not keep the model server. */
@@ -137,6 +144,7 @@ export class AnswerPassage {
   }
 
   #beginStream(status: number, headers: FieldList): void {
+    this.#connection = fieldIn(headers, 'connection')
     this.#target.observer?.onHeaders(status, bodyHeadersOf(headers))
     sendHead(this.#target, status, headers)
   }

@@ -7,6 +7,7 @@ import type { ReadAhead } from './read-ahead.ts'
 import { readRequestBody } from './request-body.ts'
 import type { RequestHeaders } from './request-headers.ts'
 import type { Route } from './routes.ts'
+import { forwardableTrailers } from './trailers.ts'
 import { upstreamHeaders } from './upstream-headers.ts'
 import type { Slot } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -87,7 +88,7 @@ async function send(
     headers: upstreamHeaders(call, headers, span),
     isSized: headers.contentLength !== undefined,
     body,
-    trailers: () => req.rawTrailers,
+    trailers: () => forwardableTrailers(req.rawTrailers, req.headers.connection),
   }
   const exchange = {
     res,

@@ -5,6 +5,7 @@ import type { FieldList } from './answer-parser.ts'
 import { ClientGone } from './client-gone.ts'
 import type { RequestBody } from './request-body.ts'
 import { upstreamFailureOf, type UpstreamFailure } from './upstream-failure.ts'
+import type { Trailers } from './trailers.ts'
 import type { ExchangeControl, ExchangeListener } from './upstream-connection.ts'
 import type { Upstream } from './upstream.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -18,8 +19,8 @@ export type UpstreamRequest = {
   /** Whether one of them is `Content-Length`. */
   isSized: boolean
   body: RequestBody
-  /** As they came behind a body in chunks, once that has ended. */
-  trailers: () => readonly string[]
+  /** Behind a body in chunks, once that has ended. */
+  trailers: () => Trailers
 }
 
 /** Whether a model server has had the request, as a whole unless it answers before; and has answered all of it. */

@@ -27,6 +27,10 @@ export type AuthenticatorOptions = {
   verified: VerifiedTokenCache<Caller>
 }
 
+/** Only so spelt it is remembered: one token takes few entries. */
+const isUsual = (authorization: string): boolean =>
+  /^(?:[Bb]earer|DPoP|dpop) [^ ]/.test(authorization)
+
 /** Of what was well-formed before. */
 const isBearer = (authorization: string): boolean => /^bearer /i.test(authorization)
 
@@ -38,7 +42,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const { verify, requireRightSender, keys, verified } = options
 
   function callerBefore(authorization: string): Caller | undefined {
-    if (!/^(?:bearer|dpop) /i.test(authorization)) return undefined
+    if (!isUsual(authorization)) return undefined
     const caller = verified.get(authorization)
     return caller !== undefined && keys.find(caller.token.kid) !== undefined ? caller : undefined
   }
@@ -46,7 +50,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   async function verifyAndRemember(authorization: string, rawToken: string): Promise<Caller> {
     const token = await verify(rawToken)
     const caller = { token, identityLines: identityLines(token) }
-    verified.set(authorization, caller)
+    if (isUsual(authorization)) verified.set(authorization, caller)
     return caller
   }
 

@@ -187,8 +187,8 @@ function readNumber(reading: Reading, byte: number | undefined): void {
 function endValue(reading: Reading): void {
   reading.isNameNext = true
   const { number, member, counts } = reading
-  if (number === '' || member === undefined) return
   reading.number = ''
+  if (number === '' || member === undefined) return
   const value = number.length <= MAX_NUMBER_BYTES ? Number(number) : Number.NaN
   counts[member.name] = Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { forwardableTrailers } from './trailers.ts'
+import type { Trailers } from './trailers.ts'
 
 /** A request as it goes out. What is in it has been read from a request, or made by us, and holds no line end. */
 export type SentRequest = {
@@ -14,7 +14,7 @@ export type SentRequest = {
   /** A stream has a listener of its own for its errors: nobody here listens before and after. */
   body: Readable | Buffer | null
   /** Of a body that came in chunks, once it has ended. */
-  trailers?: () => readonly string[]
+  trailers?: () => Trailers
   /** How long the server may take to begin to answer when nothing more is being sent, and then to go on. */
   firstByteMs: number
   idleMs: number
@@ -94,8 +94,8 @@ function sendBody(socket: Socket, body: Readable, { trailers, listener }: BodyOp
   }
 }
 
-const lastChunk = (trailers: readonly string[]): string => {
-  const fields = forwardableTrailers(trailers).map(([name, value]) => `${name}: ${value}\r\n`)
+const lastChunk = (trailers: Trailers): string => {
+  const fields = trailers.map(([name, value]) => `${name}: ${value}\r\n`)
   return `0\r\n${fields.join('')}\r\n`
 }
 

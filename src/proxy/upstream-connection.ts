@@ -40,8 +40,9 @@ export type UpstreamConnection = {
 
 /** uvicorn closes an idle connection after 5 s without saying so: leave it before, not while it does. */
 const IDLE_MS = 4000
-/** So long before a server that says when it closes. */
+/** So long before a server that says when it closes; what lies between may forget a connection sooner. */
 const LEAVE_BEFORE_MS = 1000
+const MAX_IDLE_MS = 60_000
 const PROBE_AFTER_MS = 60_000
 /** No less than a TLS record. */
 const OWN_BUFFER_BYTES = 16_384
@@ -56,6 +57,7 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
   let isClosed = false
   let isSent = false
   let isPaused = false
+  let wasPaused = false
   let stopSending: (() => void) | undefined
   /** What it means when the deadline is missed. */
   let lateness: ExchangeErrorCode = 'UPSTREAM_CONNECT_TIMEOUT'
@@ -93,7 +95,6 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
 
   function begin({ request, listener }: Exchange): void {
     isSent = false
-    isPaused = false
     lateness = 'UPSTREAM_FIRST_BYTE_TIMEOUT'
     deadline.set(request.firstByteMs)
     parser.begin(request.method)
@@ -101,7 +102,10 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
     // It may have been ended just now.
     if (isClosed) return
     stopSending = sendRequest(socket, url.host, request, {
-      onProgress: () => lateness === 'UPSTREAM_IDLE_TIMEOUT' || deadline.set(request.firstByteMs),
+      onProgress() {
+        if (lateness === 'UPSTREAM_IDLE_TIMEOUT') expectMore()
+        else deadline.set(request.firstByteMs)
+      },
       onSent() {
         isSent = true
       },
@@ -130,11 +134,14 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
   function rest(): void {
     const { staysOpen, keepAliveSeconds } = parser.persistence()
     const idleMs =
-      keepAliveSeconds === undefined ? IDLE_MS : keepAliveSeconds * 1000 - LEAVE_BEFORE_MS
+      keepAliveSeconds === undefined
+        ? IDLE_MS
+        : Math.min(keepAliveSeconds * 1000 - LEAVE_BEFORE_MS, MAX_IDLE_MS)
     const isAllSent = isSent && socket.writableLength === 0
-    if (!staysOpen || !isAllSent || idleMs <= 0) return close()
+    // While it was not read, the server may have closed it.
+    if (!staysOpen || !isAllSent || wasPaused || idleMs <= 0) return close()
+    stopSending = undefined
     deadline.set(idleMs)
-    socket.resume()
     onIdle(connection)
   }
 
@@ -164,6 +171,7 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
         pause() {
           if (current !== exchange) return
           isPaused = true
+          wasPaused = true
           socket.pause()
           deadline.clear()
         },

@@ -181,11 +181,7 @@ describe('an idle connection', () => {
     ['4 s', 4000, []],
     ['4 s when the server says nothing of use', 4000, ['Keep-Alive: max=5']],
     ['a second less than the server says', 1000, ['Keep-Alive: timeout=2, max=5']],
-    [
-      'a second less than the server says, also when that is long',
-      74_000,
-      ['Keep-Alive: timeout=75'],
-    ],
+    ['a minute, when the server says that it waits longer', 60_000, ['Keep-Alive: timeout=75']],
   ])('is closed after %s', async (_, ms, fields) => {
     fakeTime()
     const { port, sockets } = await startCounting(...fields)
