@@ -14,6 +14,8 @@ export function responseHeaders(
 ): string[] {
   const named = namedIn(fieldIn(headers, 'connection'))
   const kept: string[] = []
+  const ownVary = res.getHeader('vary')
+  if (ownVary !== undefined) kept.push('vary', String(ownVary))
   for (const name in own) kept.push(name, own[name] ?? '')
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] ?? ''
@@ -22,8 +24,6 @@ export function responseHeaders(
     if (name !== 'vary' && res.hasHeader(name)) continue
     kept.push(name, headers[i + 1] ?? '')
   }
-  const ownVary = res.getHeader('vary')
-  if (ownVary !== undefined) kept.push('vary', String(ownVary))
   return kept
 }
 
