@@ -36,9 +36,7 @@ export type AnswerParser = {
   read: (bytes: Buffer) => void
   /** The connection has been closed in an orderly way, which ends an answer that does not say how long it is; or none. */
   close: () => void
-  /** Whether all of the answer has been read. */
-  isOver: () => boolean
-  /** Whether the connection may be used again, by what the answer says; `keepAliveSeconds` for so long. */
+  /** Whether the connection may be used again, and for how long the server keeps it, by what the last answer said. */
   persistence: () => Persistence
 }
 
@@ -176,7 +174,6 @@ export function createAnswerParser(listener: AnswerListener): AnswerParser {
     close() {
       if (!isOver && stage === 'until close') end(NO_FIELDS)
     },
-    isOver: () => isOver,
     persistence: () => persistence,
   }
 }

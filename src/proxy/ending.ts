@@ -1,6 +1,6 @@
 /**
- * What ends a call before its answer is whole, from outside: its reason is an AppError, or ClientGone. Other than an AbortSignal, it
- * costs a small request next to nothing (bench/README.md).
+ * What ends a call before its answer is whole, from outside: its reason is an AppError, or ClientGone. An AbortSignal would
+ * do, but takes 1.5 kB for each request.
  */
 export class Ending {
   #reason: Error | undefined

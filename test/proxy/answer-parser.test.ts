@@ -37,7 +37,7 @@ function readAnswer({ method = 'GET', pieces, isClosed = true }: Reading) {
     if (!(error instanceof ExchangeError)) throw error
     events.push({ refused: error.code })
   }
-  return { events, isOver: parser.isOver(), persistence: parser.persistence() }
+  return { events, persistence: parser.persistence() }
 }
 
 const REFUSED = { refused: 'UPSTREAM_MALFORMED' }
@@ -134,7 +134,7 @@ describe('an answer', () => {
       ],
     ],
   ])('%s', (_, text, events) => {
-    expect(readAnswer({ pieces: [text] })).toMatchObject({ events, isOver: true })
+    expect(readAnswer({ pieces: [text] })).toMatchObject({ events })
   })
 
   test.each([
@@ -142,8 +142,8 @@ describe('an answer', () => {
     ['in chunks', CHUNKED_HEAD],
     ['that does not say', 'HTTP/1.1 200 OK\r\n\r\n'],
   ])('to HEAD %s has no body', (_, text) => {
-    const { events, isOver } = readAnswer({ method: 'HEAD', pieces: [text], isClosed: false })
-    expect([events.at(-1), isOver]).toEqual([{ end: [] }, true])
+    const { events } = readAnswer({ method: 'HEAD', pieces: [text], isClosed: false })
+    expect(events.at(-1)).toEqual({ end: [] })
     const surplus = readAnswer({ method: 'HEAD', pieces: [`${text}x`] })
     expect(surplus.events.at(-1)).toEqual(REFUSED)
   })
@@ -177,8 +177,8 @@ describe('an answer', () => {
     ['after a chunk', `${CHUNKED_HEAD}5\r\nhello\r\n`],
     ['before its trailers are over', `${CHUNKED_HEAD}0\r\nX-Sum: 1\r\n`],
   ])('that breaks off %s is not over', (_, text) => {
-    const { events, isOver } = readAnswer({ pieces: [text] })
-    expect([events.filter((event) => 'end' in event), isOver]).toEqual([[], false])
+    const { events } = readAnswer({ pieces: [text] })
+    expect(events.filter((event) => 'end' in event)).toEqual([])
   })
 })
 
