@@ -52,7 +52,7 @@ const DEAD_AFTER_MS = 5000
 const MAX_WAITING = 50_000
 
 /**
- * The trail of one writer: records are chained at once and, every 200 ms, written together. A batch that cannot be written
+ * The trail of one writer: records are chained many at a time and, every 200 ms, written together. A batch that cannot be written
  * is tried again until it can.
  */
 export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
@@ -68,7 +68,7 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
   let hasFailed = false
   let lost = 0
 
-  const waiting = () => lines.head().seq - written.seq
+  const waiting = () => lines.lastSeq() - written.seq
   const waitingMs = () => {
     const sinceMs = lines.sinceMs()
     return sinceMs === undefined ? 0 : monotonicMs() - sinceMs
@@ -83,7 +83,8 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
       lost += 1
       return
     }
-    lines.push(formatDraft({ time: isoTime(), writer, seq: lines.head().seq + 1 }, facts))
+    const time = isoTime()
+    lines.push((seq) => formatDraft({ time, writer, seq }, facts))
     timer ??= setTimeout(() => void flush(), FLUSH_WITHIN_MS)
   }
 
@@ -96,7 +97,7 @@ export function createAuditTrail(options: AuditTrailOptions): AuditTrail {
 
   /** What comes meanwhile waits for its own turn: a busy writer would never be done. */
   async function writeOut(): Promise<void> {
-    const { seq: last } = lines.head()
+    const last = lines.lastSeq()
     while (written.seq < last) {
       const batch = lines.oldest()
       if (batch === undefined) return

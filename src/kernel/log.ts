@@ -56,7 +56,8 @@ export function createLog(level: LogLevel, destination: LineDestination = create
     const rank = rankOf(name)
     return (fields, message) => {
       if (rank < lowest) return
-      destination.write(formatLine({ level: name, time: isoTime(), message }, fields))
+      const time = isoTime()
+      destination.write(() => formatLine({ level: name, time, message }, fields))
     }
   }
   return {
@@ -65,7 +66,7 @@ export function createLog(level: LogLevel, destination: LineDestination = create
     warn: logAt('warn'),
     error: logAt('error'),
     setLevel: (wanted) => void (lowest = rankOf(wanted)),
-    relay: (lines) => destination.write(lines),
+    relay: (lines) => destination.write(() => lines),
     flush: async () => destination.flush?.(),
   }
 }

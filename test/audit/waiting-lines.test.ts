@@ -38,13 +38,32 @@ test('every draft becomes one line of the chain, in batches that do not change w
       const { line, hash } = lineOf(each, prev)
       expected.push(line)
       prev = hash
-      waiting.push(each)
+      waiting.push(() => each)
     }
     for (let batch = waiting.oldest(); batch !== undefined; batch = waiting.oldest()) drop(batch)
     expect(taken).toEqual(expected)
-    expect(waiting.head()).toEqual({ seq: expected.length, hash: prev })
+    expect(waiting.lastSeq()).toBe(expected.length)
   })
   fc.assert(run)
+})
+
+test('a line is asked for when it is read, or with 63 others, and told its number', () => {
+  const waiting = createWaitingLines({ seq: 7, hash: 'before' }, () => 0)
+  const asked: number[] = []
+  const push = () =>
+    waiting.push((seq) => {
+      asked.push(seq)
+      return '{"a":1'
+    })
+  for (let i = 0; i < 63; i += 1) push()
+  expect(asked).toEqual([])
+  push()
+  expect(asked).toEqual(Array.from({ length: 64 }, (_, i) => 8 + i))
+  push()
+  expect(waiting.lastSeq()).toBe(72)
+  expect(asked).toHaveLength(64)
+  expect(waiting.oldest()?.end.seq).toBe(72)
+  expect(asked.at(-1)).toBe(72)
 })
 
 test('says since when the oldest line has been waiting', () => {
@@ -52,10 +71,12 @@ test('says since when the oldest line has been waiting', () => {
   const waiting = createWaitingLines(CHAIN_START, () => now)
   expect(waiting.sinceMs()).toBeUndefined()
   expect(waiting.oldest()).toBeUndefined()
-  waiting.push('{"a":1')
+  waiting.push(() => '{"a":1')
+  expect(waiting.sinceMs()).toBe(1000)
   expect(waiting.oldest()).toBeDefined()
   now = 2000
-  waiting.push('{"b":1')
+  waiting.push(() => '{"b":1')
+  now = 3000
   expect(waiting.sinceMs()).toBe(1000)
   waiting.dropOldest()
   expect(waiting.sinceMs()).toBe(2000)

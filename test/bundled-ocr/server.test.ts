@@ -22,7 +22,7 @@ const logged: string[] = []
 beforeAll(async () => {
   service = await startBundledOcr({
     listen: { host: '127.0.0.1', port: 0 },
-    log: createLog('info', { write: (line) => void logged.push(line) }),
+    log: createLog('info', { write: (line) => void logged.push(line()) }),
     clock: systemClock,
   })
   url = `http://127.0.0.1:${service.address.port}`

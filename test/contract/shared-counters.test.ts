@@ -31,7 +31,7 @@ describe.skipIf(!hasRedisServer)('counters that are shared', () => {
       keyPrefix: 'gatehouse:',
       deadlineMs: 300,
     })
-    const write = (line: string) => void logged.push(line)
+    const write = (line: () => string) => void logged.push(line())
     const counters = createSharedCounters({
       shared,
       local: createMemoryCounters(Date.now),

@@ -10,7 +10,7 @@ import { freshAccounts } from '../contract/counters-contract.ts'
 const NOW = Date.UTC(2031, 4, 17, 12)
 const events: string[] = []
 const log = createLog('info', {
-  write: (line: string) => void events.push(/"event":"([^"]+)"/.exec(line)?.[1] ?? ''),
+  write: (line) => void events.push(/"event":"([^"]+)"/.exec(line())?.[1] ?? ''),
 })
 
 let path: string

@@ -44,7 +44,7 @@ function startShared() {
       local: createMemoryCounters(() => 0),
       modes: { onFailure: 'local', ...modes },
       log: createLog('info', {
-        write: (line) => void events.push(/"event":"([^"]+)"/.exec(line)?.[1] ?? ''),
+        write: (line) => void events.push(/"event":"([^"]+)"/.exec(line())?.[1] ?? ''),
       }),
       probeIntervalMs: PROBE_INTERVAL_MS,
     })

@@ -50,7 +50,7 @@ export async function startApart(set: readonly string[] = []): Promise<Apart> {
   const proxyConfig: Config = { ...config, dataDir: join(dir, 'proxy-data') }
   const logged: Record<string, unknown>[] = []
   const log = createLog('debug', {
-    write: (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>),
+    write: (line) => void logged.push(JSON.parse(line()) as Record<string, unknown>),
   })
   let issuer: RunningIssuer | undefined
   let proxy: Running | undefined

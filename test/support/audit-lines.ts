@@ -18,7 +18,7 @@ export const callFacts = (requestId: string): AuditFacts => ({
 export function linkDrafts(drafts: readonly string[], prev = CHAIN_START.hash): string[] {
   const waiting = createWaitingLines({ seq: 0, hash: prev }, () => 0)
   const lines: string[] = []
-  for (const draft of drafts) waiting.push(draft)
+  for (const draft of drafts) waiting.push(() => draft)
   for (let batch = waiting.oldest(); batch !== undefined; batch = waiting.oldest()) {
     lines.push(...batch.text.toString().trimEnd().split('\n'))
     waiting.dropOldest()

@@ -71,7 +71,7 @@ export async function startGatehouse(
   const config = await testConfig(dir, [`proxy.upstreams=${upstreamUrl}`, ...set])
   const logged: Record<string, unknown>[] = []
   const log = createLog('debug', {
-    write: (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>),
+    write: (line) => void logged.push(JSON.parse(line()) as Record<string, unknown>),
   })
   const surroundings = { log, clock: systemClock }
   const issuer = await startIssuer(config, surroundings)

@@ -41,7 +41,7 @@ export async function startLoneProxy(
   const config: Config = { ...draft, issuer: { ...draft.issuer, url: issuer.url } }
   const logged: Record<string, unknown>[] = []
   const log = createLog('debug', {
-    write: (line: string) => void logged.push(JSON.parse(line) as Record<string, unknown>),
+    write: (line) => void logged.push(JSON.parse(line()) as Record<string, unknown>),
   })
   const revocations = revocationsOf?.(clock)
   const proxy = await startProxy(
