@@ -43,25 +43,29 @@ type Whole = {
   passed: Passed
 }
 
+/** Clients have their answers before anybody looks into them. */
 const passWhole = inCohorts((whole: Whole) => {
   try {
-    pass(whole)
+    send(whole)
     whole.passed.resolve()
   } catch (error) {
     // It is this call's fault, and no other's of the cohort.
     whole.passed.reject(error)
   }
-})
+}, observe)
 
-function pass({ status, headers, body, target }: Whole): void {
-  const { res, bytes, ending, observer } = target
-  // What the model server has done counts also when nobody wants it any more.
-  observer?.onHeaders(status, bodyHeadersOf(headers))
-  if (body !== undefined) observer?.onChunk(body)
+function send({ status, headers, body, target }: Whole): void {
+  const { res, bytes, ending } = target
   ending.throwIfEnded()
   bytes.out += body?.length ?? 0
   sendHead(target, status, headers)
   res.end(body)
+}
+
+/** What the model server has done counts also when nobody wants it any more. */
+function observe({ status, headers, body, target: { observer } }: Whole): void {
+  observer?.onHeaders(status, bodyHeadersOf(headers))
+  if (body !== undefined) observer?.onChunk(body)
 }
 
 /** The way of an answer to the client: chunk by chunk, with backpressure; a short one in one piece, in a cohort. */

@@ -101,8 +101,10 @@ async function send(
     upstreams,
     observer: meter,
   }
-  if (span === undefined) return forward(exchange, slot, request)
-  await traced(span, call, forward(exchange, slot, request))
+  const forwarded = forward(exchange, slot, request)
+  // While the model server is at work.
+  if (body instanceof Buffer) meter.onRequestChunk(body)
+  await (span === undefined ? forwarded : traced(span, call, forwarded))
 }
 
 /** Ends the span of the request to the model server with what came of it. */

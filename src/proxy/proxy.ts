@@ -76,8 +76,7 @@ export function createProxy(options: ProxyOptions): Proxy {
     running: createRunningCalls(options.revocations),
     readAhead: createReadAhead(),
     onSpent: createSpentChunks(options.collectYoungGarbage),
-    // Before anything else that the client does is heard of.
-    record: inCohorts((call: Call) => recordCall(call, options), 'in callback'),
+    record: (call: Call) => recordCall(call, options),
   }
   let proxy: ProxyContext = { ...options, ...tablesOf(options), ...kept }
   const answerInTurn = inCohorts((opened: Opened) => answer(proxy, opened))

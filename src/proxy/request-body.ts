@@ -17,7 +17,7 @@ export type BodyLimits = {
   idleMs: number
   leastRate?: LeastRate
   bytes: { in: number }
-  /** Is shown the body as it passes. */
+  /** Is shown one that is streamed, as it passes. */
   onChunk: (chunk: Buffer) => void
   /** Is told how much of a large one has passed. */
   onSpent: (bytes: number) => void
@@ -54,26 +54,24 @@ export function readRequestBody(
 function takeWhole(
   req: IncomingMessage,
   length: number,
-  { bytes, onChunk }: BodyLimits,
+  { bytes }: BodyLimits,
 ): Buffer | undefined {
   // Takes nothing when that is not all there.
   const body: unknown = req.readableLength < length ? null : req.read(length)
   if (!(body instanceof Buffer)) return undefined
   bytes.in += body.length
-  onChunk(body)
   return body
 }
 
 function collect(
   req: IncomingMessage,
-  { bytes, idleMs, leastRate = LEAST_RATE, onChunk, ending }: BodyLimits,
+  { bytes, idleMs, leastRate = LEAST_RATE, ending }: BodyLimits,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => {
       pace.came(chunk.length)
       bytes.in += chunk.length
-      onChunk(chunk)
       chunks.push(chunk)
     })
     req.on('end', () => {

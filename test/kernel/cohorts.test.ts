@@ -1,4 +1,3 @@
-import { setImmediate as setImmediateCallback } from 'node:timers'
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { inCohorts } from '../../src/kernel/cohorts.ts'
@@ -39,15 +38,14 @@ test('kinds of work are not mixed: each cohort is done before the next kind begi
   expect(done).toEqual(['check 1', 'check 2', 'send 1', 'send 2'])
 })
 
-test('what came in one callback is done before the next', async () => {
+test('of several works, each is done for all before the next', async () => {
   const done: string[] = []
-  const work = inCohorts((item: string) => void done.push(item), 'in callback')
-  setImmediateCallback(() => {
-    work('a')
-    process.nextTick(() => work('b'))
-    done.push('callback')
-  })
-  setImmediateCallback(() => done.push('next callback'))
+  const work = inCohorts(
+    (item: number) => void done.push(`send ${item}`),
+    (item: number) => void done.push(`look at ${item}`),
+  )
+  work(1)
+  work(2)
   await setImmediate()
-  expect(done).toEqual(['callback', 'a', 'b', 'next callback'])
+  expect(done).toEqual(['send 1', 'send 2', 'look at 1', 'look at 2'])
 })

@@ -60,7 +60,7 @@ describe('a small body', () => {
     ['at once', ['hello']],
     ['in pieces', ['he', 'll', 'o']],
   ] as const)(
-    'that has come %s is counted, shown and given whole, and the connection is good for the next',
+    'that has come %s is counted and given whole, and the connection is good for the next',
     async (_, [first, ...others]) => {
       const { req, res, socket } = await send(first, 5)
       let length = first.length
@@ -71,13 +71,8 @@ describe('a small body', () => {
       }
       await waitUntil('the body', async () => req.readableLength === 5)
       const bytes = { in: 0 }
-      const shown: Buffer[] = []
-      const body = readRequestBody(req, readRequestHeaders(req.rawHeaders), {
-        ...LIMITS,
-        bytes,
-        onChunk: (chunk) => shown.push(chunk),
-      })
-      expect([body, bytes.in, shown]).toEqual([Buffer.from('hello'), 5, [Buffer.from('hello')]])
+      const body = readRequestBody(req, readRequestHeaders(req.rawHeaders), { ...LIMITS, bytes })
+      expect([body, bytes.in]).toEqual([Buffer.from('hello'), 5])
       const next = once(server, 'request')
       res.end()
       socket.write('GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n')
