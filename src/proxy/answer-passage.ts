@@ -75,7 +75,8 @@ export class AnswerPassage {
   #held: { status: number; headers: FieldList; length: number } | undefined
   #body: Buffer | undefined
   #connection: string | undefined
-  #isClientBehind = false
+  /** While the client is behind. */
+  #goOn: (() => void) | undefined
 
   constructor(target: AnswerTarget) {
     this.#target = target
@@ -118,6 +119,8 @@ export class AnswerPassage {
       const { status, headers } = this.#held
       return passWhole({ status, headers, body: this.#body, target, passed })
     }
+    // How long it may leave what is there is for its connection to say.
+    this.#goOn?.()
     try {
       // Those that came in chunks may have them.
       if (trailers.length > 0) {
@@ -133,17 +136,17 @@ export class AnswerPassage {
   /** Waits for the client to take what it has been sent; one that takes nothing does not keep the model server. */
   #pauseUntilDrained(upstream: ExchangeControl): void {
     // What has been read already still comes.
-    if (this.#isClientBehind) return
-    this.#isClientBehind = true
+    if (this.#goOn !== undefined) return
     const { res, idleMs } = this.#target
     upstream.pause()
     const stuck = setTimeout(() => res.destroy(), idleMs)
     const goOn = () => {
-      this.#isClientBehind = false
+      this.#goOn = undefined
       clearTimeout(stuck)
       res.off('drain', goOn).off('close', goOn)
       upstream.resume()
     }
+    this.#goOn = goOn
     res.on('drain', goOn).on('close', goOn)
   }
 

@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { AnswerPassage } from '../../src/proxy/answer-passage.ts'
 import { Ending } from '../../src/proxy/ending.ts'
 
+afterEach(() => void vi.useRealTimers())
+
 /** What is answered to a client that reads nothing yet. */
-async function startAnswer() {
+async function startAnswer(idleMs = 60_000) {
   const server = createServer()
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo
@@ -22,7 +24,7 @@ async function startAnswer() {
     res,
     ownHeaders: {},
     bytes,
-    idleMs: 60_000,
+    idleMs,
     ending: new Ending(),
   })
   return { client, res, passage }
@@ -56,4 +58,22 @@ test('a client that is behind is waited for once, in however many pieces the ans
   client.destroy()
   await once(res, 'close')
   expect(done).toEqual(['pause', 'resume', 'pause', 'resume'])
+})
+
+test('a client that is behind when the answer ends may go on at its own pace', async () => {
+  const { client, res, passage } = await startAnswer(1000)
+  const control = { pause: () => {}, resume: () => {}, abort: () => {} }
+  passage.begin(200, ['transfer-encoding', 'chunked'])
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const piece = Buffer.alloc(1_048_576, 'x')
+  while (!res.writableNeedDrain) passage.pass(piece, control)
+  expect(vi.getTimerCount()).toBe(1)
+  passage.end([], { resolve: () => {}, reject: () => {} })
+  vi.advanceTimersByTime(1000)
+  expect(res.destroyed).toBe(false)
+  let got = ''
+  client.setEncoding('latin1').on('data', (text: string) => (got = text.slice(-5)))
+  client.resume()
+  await once(res, 'finish')
+  await vi.waitUntil(() => got.endsWith('0\r\n\r\n'))
 })
