@@ -17,12 +17,13 @@ const PARTS = [
   'test/tokens/remote-jwks.test.ts',
 ]
 
-/** What takes a third of a minute or more: whole installations, releases and documents, and thousands of generated requests. */
+/** What takes longest: whole installations, releases, lifetimes and documents, others' programs, and thousands of generated requests. */
 const WHOLE = [
   'test/attacks/{generated-requests,generated-token-requests,sealed-backups,stolen-key}.test.ts',
-  'test/contract/{backup-redis,backup-sqlite,sign-ins-redis,sqlite-crash}.test.ts',
-  'test/e2e/{admin-cli,backup,cli,compose,documented-commands,login,many-clients,revoke,rolling-upgrade}.test.ts',
-  'test/pages/{look,sign-in}.test.ts',
+  'test/contract/{backup-redis,backup-sqlite,redis-failover,sign-ins-redis,sqlite-crash,stops-redis}.test.ts',
+  'test/e2e/{admin-cli,backup,cli,compose,documented-commands,issuer-outage,keys,login,many-clients,redis-lifetimes,revoke,rolling-upgrade}.test.ts',
+  'test/interop/{client-examples,pkcs11,verifier-examples}.test.ts',
+  'test/pages/{device,look,sign-in}.test.ts',
 ]
 
 /**
