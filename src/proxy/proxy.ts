@@ -59,8 +59,6 @@ type ProxyContext = ProxyOptions &
     table: RouteTable
     ownDocument: string
     running: RunningCalls
-    /** Leaves on record that a call is over. */
-    record: (call: Call) => void
   }
 
 export type Proxy = {
@@ -76,10 +74,9 @@ export function createProxy(options: ProxyOptions): Proxy {
     running: createRunningCalls(options.revocations),
     readAhead: createReadAhead(),
     onSpent: createSpentChunks(options.collectYoungGarbage),
-    record: (call: Call) => recordCall(call, options),
   }
   let proxy: ProxyContext = { ...options, ...tablesOf(options), ...kept }
-  const answerInTurn = inCohorts((opened: Opened) => answer(proxy, opened))
+  const answerInTurn = inCohorts((opened: Opened) => void answer(proxy, opened))
   return {
     handle: (req, res) => answerInTurn(open(proxy, req, res)),
     setRouting(routing) {
@@ -120,20 +117,22 @@ function open(proxy: ProxyContext, req: IncomingMessage, res: ServerResponse): O
   res.once('close', () => {
     call.endedAtMs = performance.now()
     if (!res.writableFinished) call.ending.end(new ClientGone())
-    proxy.record(call)
+    recordCall(call, proxy)
   })
   onBroken(req, (error) => call.ending.end(error))
   return { call, leave: proxy.running.add(call) }
 }
 
-function answer(proxy: ProxyContext, { call, leave }: Opened): void {
-  answerCall(proxy, call)
-    .catch((error: unknown) => sendRefusal(call, error, `${proxy.url}${RESOURCE_METADATA_PATH}`))
-    .finally(() => {
-      settleCall(call)
-      discardRest(call)
-      leave()
-    })
+async function answer(proxy: ProxyContext, { call, leave }: Opened): Promise<void> {
+  try {
+    await answerCall(proxy, call)
+  } catch (error) {
+    sendRefusal(call, error, `${proxy.url}${RESOURCE_METADATA_PATH}`)
+  } finally {
+    settleCall(call)
+    discardRest(call)
+    leave()
+  }
 }
 
 async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
