@@ -15,14 +15,15 @@ export type SentRequest = {
   body: Readable | Buffer | null
   /** Of a body that came in chunks, once it has ended. */
   trailers?: () => Trailers
-  /** How long the server may take to begin to answer when nothing more is being sent, and then to go on. */
+  /** How long the server may take nothing of what is there for it, or not begin to answer when it has all; and then not go on. */
   firstByteMs: number
   idleMs: number
 }
 
 /** Is told how sending goes on. */
 export type SendListener = {
-  onProgress: () => void
+  /** The connection has been given some; with `hasRoom`, the next step is for the body to make. */
+  onProgress: (hasRoom: boolean) => void
   /** The connection has been given everything. */
   onSent: () => void
   onError: (error: Error) => void
@@ -76,10 +77,14 @@ const noTrailers = () => []
 function sendBody(socket: Socket, body: Readable, { trailers, listener }: BodyOptions) {
   const write = trailers === undefined ? writePlain : writeChunk
   const onData = (chunk: Buffer) => {
-    listener.onProgress()
-    if (!write(socket, chunk)) body.pause()
+    const hasRoom = write(socket, chunk)
+    if (!hasRoom) body.pause()
+    listener.onProgress(hasRoom)
   }
-  const onDrain = () => void body.resume()
+  const onDrain = () => {
+    body.resume()
+    listener.onProgress(true)
+  }
   const onEnd = () => {
     if (trailers !== undefined) socket.write(lastChunk(trailers()), 'latin1')
     socket.off('drain', onDrain)

@@ -1,4 +1,5 @@
 import { connect as connectPlain, isIP, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { createDeadline } from '../kernel/deadline.ts'
 import { createAnswerParser, type AnswerListener } from './answer-parser.ts'
@@ -96,18 +97,21 @@ export function openConnection(options: ConnectionOptions): UpstreamConnection {
   function begin({ request, listener }: Exchange): void {
     isSent = false
     lateness = 'UPSTREAM_FIRST_BYTE_TIMEOUT'
-    deadline.set(request.firstByteMs)
+    // Who sends a stream has a time of its own: until there is some of it, the server is not late.
+    if (request.body instanceof Readable) deadline.clear()
     parser.begin(request.method)
     listener.onTaken()
     // It may have been ended just now.
     if (isClosed) return
     stopSending = sendRequest(socket, url.host, request, {
-      onProgress() {
+      onProgress(hasRoom) {
         if (lateness === 'UPSTREAM_IDLE_TIMEOUT') expectMore()
+        else if (hasRoom) deadline.clear()
         else deadline.set(request.firstByteMs)
       },
       onSent() {
         isSent = true
+        if (lateness === 'UPSTREAM_FIRST_BYTE_TIMEOUT') deadline.set(request.firstByteMs)
       },
       onError: fail,
     })

@@ -79,6 +79,42 @@ describe('deadlines', () => {
     expect(codeOf(told)).toBe('UPSTREAM_FIRST_BYTE_TIMEOUT')
   })
 
+  test('do not count the time in which the body is waited for', async () => {
+    fakeTime()
+    const { port } = await startServer((socket) => socket.resume())
+    const body = new PassThrough()
+    const told = ask(openPool(port), { method: 'POST', body, firstByteMs: 3000 })
+    await until(() => told.takenCount === 1)
+    vi.advanceTimersByTime(60_000)
+    body.write('some')
+    await turns(5)
+    vi.advanceTimersByTime(60_000)
+    await turns(5)
+    expect(told.endCount).toBe(0)
+    body.end()
+    await turns(5)
+    await expectEndAfter(told, 3000)
+    expect(codeOf(told)).toBe('UPSTREAM_FIRST_BYTE_TIMEOUT')
+  })
+
+  test('a server that takes no more of the body', async () => {
+    fakeTime()
+    const { port } = await startServer((socket) => socket.pause())
+    const piece = Buffer.alloc(65_536, 'x')
+    let given = 0
+    const body = new Readable({
+      read() {
+        given += 1
+        this.push(piece)
+      },
+    })
+    const told = ask(openPool(port), { method: 'POST', body, firstByteMs: 3000 })
+    await until(() => body.isPaused())
+    for (let before = 0; before !== given; await turns(50)) before = given
+    await expectEndAfter(told, 3000)
+    expect(codeOf(told)).toBe('UPSTREAM_FIRST_BYTE_TIMEOUT')
+  })
+
   test.each([
     ['after its head', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'],
     ['in its body', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell'],
