@@ -44,15 +44,24 @@ type Whole = {
 }
 
 /** Clients have their answers before anybody looks into them. */
-const passWhole = inCohorts((whole: Whole) => {
-  try {
-    send(whole)
+const passWhole = inCohorts(
+  orReject(send),
+  orReject((whole) => {
+    observe(whole)
     whole.passed.resolve()
-  } catch (error) {
-    // It is this call's fault, and no other's of the cohort.
-    whole.passed.reject(error)
+  }),
+)
+
+/** What goes wrong is this call's fault, and no other's of the cohort. */
+function orReject(work: (whole: Whole) => void): (whole: Whole) => void {
+  return (whole) => {
+    try {
+      work(whole)
+    } catch (error) {
+      whole.passed.reject(error)
+    }
   }
-}, observe)
+}
 
 function send({ status, headers, body, target }: Whole): void {
   const { res, bytes, ending } = target

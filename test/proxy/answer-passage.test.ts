@@ -2,13 +2,13 @@ import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
-import { AnswerPassage } from '../../src/proxy/answer-passage.ts'
+import { AnswerPassage, type AnswerTarget } from '../../src/proxy/answer-passage.ts'
 import { Ending } from '../../src/proxy/ending.ts'
 
 afterEach(() => void vi.useRealTimers())
 
 /** What is answered to a client that reads nothing yet. */
-async function startAnswer(idleMs = 60_000) {
+async function startAnswer({ idleMs = 60_000, observer }: Partial<AnswerTarget> = {}) {
   const server = createServer()
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo
@@ -26,6 +26,7 @@ async function startAnswer(idleMs = 60_000) {
     bytes,
     idleMs,
     ending: new Ending(),
+    observer,
   })
   return { client, res, passage }
 }
@@ -61,7 +62,7 @@ test('a client that is behind is waited for once, in however many pieces the ans
 })
 
 test('a client that is behind when the answer ends may go on at its own pace', async () => {
-  const { client, res, passage } = await startAnswer(1000)
+  const { client, res, passage } = await startAnswer({ idleMs: 1000 })
   const control = { pause: () => {}, resume: () => {}, abort: () => {} }
   passage.begin(200, ['transfer-encoding', 'chunked'])
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
@@ -76,4 +77,29 @@ test('a client that is behind when the answer ends may go on at its own pace', a
   client.resume()
   await once(res, 'finish')
   await vi.waitUntil(() => got.endsWith('0\r\n\r\n'))
+})
+
+test('what cannot be looked into fails its own call, and no other of its cohort', async () => {
+  const bug = new TypeError('not to be read')
+  const looked: string[] = []
+  const observers = [
+    {
+      onHeaders: () => {
+        throw bug
+      },
+      onChunk: () => undefined,
+    },
+    { onHeaders: () => undefined, onChunk: (chunk: Buffer) => void looked.push(String(chunk)) },
+  ]
+  const passages = await Promise.all(observers.map((observer) => startAnswer({ observer })))
+  const ends = passages.map(({ passage }) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    passage.begin(200, ['content-length', '2'])
+    passage.pass(Buffer.from('ok'), undefined)
+    passage.end([], { resolve, reject })
+    return promise
+  })
+  await expect(ends[0]).rejects.toBe(bug)
+  await ends[1]
+  expect(looked).toEqual(['ok'])
 })
