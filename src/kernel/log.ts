@@ -56,8 +56,8 @@ export function createLog(level: LogLevel, destination: LineDestination = create
     const rank = rankOf(name)
     return (fields, message) => {
       if (rank < lowest) return
-      const time = isoTime()
-      destination.write(() => formatLine({ level: name, time, message }, fields))
+      const said = { level: name, time: isoTime(), message, err: describe(fields.err) }
+      destination.write(() => formatLine(said, fields))
     }
   }
   return {
@@ -74,13 +74,18 @@ export function createLog(level: LogLevel, destination: LineDestination = create
 const rankOf = (level: LogLevel): number =>
   level === 'silent' ? LEVELS.length : LEVELS.indexOf(level)
 
+/** Of a line, what is known at once: an error may be another later, and what fails of describing it fails who logs it. */
+type Said = {
+  level: LineLevel
+  time: string
+  message: string
+  err: Record<string, unknown> | undefined
+}
+
 type LineKey = keyof LogFields | 'level' | 'time' | 'message'
 
 /** Spelt out, so that every line is an object of one shape: the log was a sixth of the proxy's CPU time (bench/). */
-function formatLine(
-  { level, time, message }: { level: LineLevel; time: string; message: string },
-  fields: LogFields,
-): string {
+function formatLine({ level, time, message, err }: Said, fields: LogFields): string {
   const line = JSON.stringify({
     level,
     time,
@@ -106,11 +111,13 @@ function formatLine(
     writer: fields.writer,
     seq: fields.seq,
     hash: fields.hash,
-    err: fields.err === undefined ? undefined : describeError(fields.err),
+    err,
     message,
   } satisfies Record<LineKey, unknown>)
   return `${line}\n`
 }
+
+const describe = (error: unknown) => (error === undefined ? undefined : describeError(error))
 
 /** How far a chain of causes is followed; one may be its own cause. */
 const MAX_CAUSES = 4

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AppError, AuthError, ConfigError } from '../../src/kernel/errors.ts'
-import type { LogFields } from '../../src/kernel/log.ts'
+import { createLog, type LogFields } from '../../src/kernel/log.ts'
 import { createTestLog } from '../support/log-lines.ts'
 
 type Line = Record<string, unknown> & { err?: ErrorLine }
@@ -198,6 +198,25 @@ describe('an error in the log', () => {
     expect(line.err).not.toHaveProperty('stack')
     expect(line.err?.cause?.stack?.[0]).toContain('log.test.ts')
     expect(line.err?.cause?.cause?.cause).not.toHaveProperty('message')
+  })
+
+  test('is told as it was when it was logged, however late the line is asked for', () => {
+    const asked: (() => string)[] = []
+    const log = createLog('info', { write: (line) => void asked.push(line) })
+    const error = new AppError('temporarily_unavailable', 'as it was')
+    log.error({ err: error }, 'failed')
+    error.message = 'as it is'
+    const [line] = asked.map((ask) => JSON.parse(ask()) as Line)
+    expect(line?.err?.message).toBe('as it was')
+  })
+
+  test('fails who logs it when it cannot be told, and no other line', () => {
+    const asked: (() => string)[] = []
+    const log = createLog('info', { write: (line) => void asked.push(line) })
+    log.info({}, 'another')
+    const error = Object.assign(new Error('odd'), { stack: 0 })
+    expect(() => log.error({ err: error }, 'failed')).toThrow(TypeError)
+    expect(asked.map((ask) => (JSON.parse(ask()) as Line)['message'])).toEqual(['another'])
   })
 
   test('may be its own cause', () => {
