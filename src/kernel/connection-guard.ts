@@ -96,10 +96,10 @@ export function createConnectionGuard({
     },
 
     watch(server: Server): void {
-      // No byte in or out for so long: fine while the answer is being made, but not when it is there to be taken.
+      // No byte in or out for so long: fine while the answer is being made, but not when it, or one before it, is there to be taken.
       server.on('timeout', (socket: Socket) => {
         const res = latest.get(socket)?.res
-        if (res === undefined || res.writableEnded) socket.destroy()
+        if (res === undefined || res.writableEnded || res.socket === null) socket.destroy()
       })
       server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
         const isReset = error.code === 'ECONNRESET' || !socket.writable

@@ -440,6 +440,25 @@ describe('a client that takes nothing', () => {
     await expect.poll(() => finished, { timeout: 10_000 }).toEqual([false])
   })
 
+  test('of a whole answer is let go of, also when it has asked for another', async () => {
+    const answers: ServerResponse[] = []
+    const server = await start({
+      idleTimeoutSeconds: 1,
+      handle: (_req, res) => {
+        // The second is still being made.
+        if (answers.push(res) === 1) res.end(Buffer.alloc(8_000_000))
+      },
+    })
+    const { socket, send } = await open(server)
+    socket.pause()
+    send(GET)
+    await expect.poll(() => answers.length).toBe(1)
+    send(GET)
+    await expect.poll(() => answers.length).toBe(2)
+    const closed = () => answers.map((res) => res.closed)
+    await expect.poll(closed, { timeout: 10_000 }).toEqual([true, true])
+  })
+
   test('while its answer is being made may wait for it', async () => {
     const server = await start({
       idleTimeoutSeconds: 1,
