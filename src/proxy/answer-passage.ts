@@ -96,6 +96,11 @@ export class AnswerPassage {
     return this.#held !== undefined || this.#target.res.headersSent
   }
 
+  /** Meanwhile nobody reads what the model server has to say. */
+  get isClientBehind(): boolean {
+    return this.#goOn !== undefined
+  }
+
   begin(status: number, headers: FieldList): void {
     const length = fieldIn(headers, 'content-length')
     if (length !== undefined && Number(length) <= ONE_WRITE_UP_TO_BYTES) {

@@ -139,7 +139,8 @@ class Attempt implements ExchangeListener {
 
   readonly #onEnding = (reason: Error): void => {
     const { progress, upstreams, firstByteMs, idleMs } = this.#exchange
-    if (reason instanceof ClientGone && this.#isWork && progress.stage === 'sent') {
+    const isAwaited = progress.stage === 'sent' && !this.#answer.isClientBehind
+    if (reason instanceof ClientGone && this.#isWork && isAwaited) {
       upstreams.abandoned(this.#upstream, this.#answer.hasHead ? idleMs : firstByteMs)
     }
     this.#control?.abort(reason)

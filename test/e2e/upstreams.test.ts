@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startLoneProxy, type LoneProxy } from '../support/lone-proxy.ts'
 import { startModelServer, type ModelServer } from '../support/model-server.ts'
@@ -189,6 +190,31 @@ describe('what requests meet', () => {
         { timeout: 30_000, interval: 1 },
       )
       .toEqual([['upstream.ejected', stuck.url, 'no_progress']])
+  })
+
+  test('one whose answer is not taken is not left out for that', async () => {
+    const models = [await startModel(), await startModel()]
+    for (const model of models) {
+      model.answer((req, res) => {
+        req.resume()
+        const pump = () => {
+          while (res.write(Buffer.alloc(65_536)));
+        }
+        res.on('drain', pump)
+        pump()
+      })
+    }
+    const { proxy } = await startProxyBefore(models, ['proxy.idleTimeoutSeconds=1'])
+    const authorization = `Bearer ${await proxy.issuer.sign()}`
+    const client = connect(proxy.port, '127.0.0.1').pause()
+    closers.push(async () => void client.destroy())
+    client.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nAuthorization: ${authorization}\r\nContent-Length: 2\r\n\r\n{}`,
+    )
+    const reasons = () =>
+      proxy.logged.filter(({ event }) => event === 'proxy.call').map(({ reason }) => reason)
+    await expect.poll(reasons, { timeout: 10_000 }).toEqual(['client_gone'])
+    expect(changesOf(proxy)).toEqual([])
   })
 
   test('one that takes no connection is left out, and no caller notices', async () => {
