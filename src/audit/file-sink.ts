@@ -1,4 +1,4 @@
-import { constants, writeSync } from 'node:fs'
+import { constants, openSync, writeSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../kernel/clock.ts'
@@ -15,20 +15,24 @@ export type FileSinkOptions = {
   onClose: () => void
 }
 
+const TO_WRITE = constants.O_WRONLY | constants.O_CREAT | DURABLE
+
 /**
  * A file a day (UTC), 0600. Lines go to the place where the last whole one ended, so that whatever a full disk let
  * through of a batch is written over.
  */
 export function createFileSink({ dir, writer, clock, ...options }: FileSinkOptions): AuditSink {
   let current = options.current
+  /** Where the process ends with, once it does. */
+  let last: { fd: number; bytes: number } | undefined
+
+  const pathOf = (day: string) => join(dir, auditFileName(day, writer))
 
   /** A clock that is set back does not open the file of the day before again. */
   async function fileForToday() {
     const today = dayOf(clock())
     if (current !== undefined && today <= current.day) return current
-    const path = join(dir, auditFileName(today, writer))
-    const { O_WRONLY, O_CREAT } = constants
-    const file = await open(path, O_WRONLY | O_CREAT | DURABLE, 0o600)
+    const file = await open(pathOf(today), TO_WRITE, 0o600)
     const { size } = await file.stat()
     await current?.file.close()
     current = { day: today, file, bytes: size }
@@ -42,10 +46,14 @@ export function createFileSink({ dir, writer, clock, ...options }: FileSinkOptio
       into.bytes += text.length
     },
     writeSync(text) {
-      if (current === undefined) return
+      // The first of a trail may have been on their way to a file that is not there yet.
+      last ??=
+        current === undefined
+          ? { fd: openSync(pathOf(dayOf(clock())), TO_WRITE, 0o600), bytes: 0 }
+          : { fd: current.file.fd, bytes: current.bytes }
       // The very bytes that may be under way already, at the same place.
-      writeSync(current.file.fd, text, 0, text.length, current.bytes)
-      current.bytes += text.length
+      writeSync(last.fd, text, 0, text.length, last.bytes)
+      last.bytes += text.length
     },
     sync: async () => {
       if (current !== undefined) await syncContent(current.file)

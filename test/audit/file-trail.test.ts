@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process'
 import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { listAuditFiles } from '../../src/audit/audit-files.ts'
 import { openFileTrail } from '../../src/audit/open-file-trail.ts'
@@ -9,6 +11,7 @@ import { createTestLog } from '../support/log-lines.ts'
 import { useTempFolders } from '../support/temp-folders.ts'
 
 const makeFolder = useTempFolders()
+const CRASHING_TRAIL = fileURLToPath(new URL('../support/crashing-trail.ts', import.meta.url))
 const DAY_MS = 86_400_000
 const NOON = Date.parse('2026-01-31T12:00:00Z')
 
@@ -95,6 +98,17 @@ test('what a killed process left of a line is taken away, said, and the chain go
   const lines = await place.lines()
   expect(requestIdsIn(lines)).toEqual(['a', 'b', 'd'])
   expect(verifyLines(lines).problems).toEqual([])
+})
+
+test('a process that ends of a bug leaves all of its records, also the first ones of a trail', async () => {
+  const place = createPlace()
+  for (const count of [100, 65]) {
+    const args = [CRASHING_TRAIL, place.dir, String(count)]
+    const { stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+    expect(stderr).toContain('a bug')
+  }
+  const lines = await place.lines()
+  expect(verifyLines(lines)).toMatchObject({ problems: [], writers: [{ records: 165 }] })
 })
 
 test('a chain whose end was changed is left as it is, and another is begun', async () => {
