@@ -75,8 +75,9 @@ export function createWaitingLines(
   }
 
   function chain(): void {
-    for (const draft of unchained) append(draft(head.seq + 1))
+    const drafts = unchained
     unchained = []
+    for (const draft of drafts) append(draft(head.seq + 1))
   }
 
   return {

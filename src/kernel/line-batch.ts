@@ -17,8 +17,9 @@ export function createLineBatch(): LineDestination {
 
   /** Many in a row take a fraction of the time that each of them takes between requests (see `inCohorts`). */
   function spell(): void {
-    for (const line of waiting) batch += line()
+    const lines = waiting
     waiting = []
+    for (const line of lines) batch += line()
   }
 
   function writeOut(): void {

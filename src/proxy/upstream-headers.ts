@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Call } from './call.ts'
 import type { Span } from '../kernel/tracing.ts'
 import type { RequestHeaders } from './request-headers.ts'
@@ -21,18 +21,8 @@ export function upstreamHeaders(
   return `${headers.forwardable}${UNENCODED}x-request-id: ${call.requestId}\r\n${identity}traceparent: ${traceparent}\r\n`
 }
 
-/** Of a trace and of its parent. */
-const ID_BYTES = 24
-/** Asked for at once for many. */
-const random = Buffer.allocUnsafeSlow(ID_BYTES * 256)
-let randomAt = random.length
-
 /** W3C Trace Context §3.2: version, trace id, parent id, not sampled. */
 function newTraceparent(): string {
-  if (randomAt === random.length) {
-    randomFillSync(random)
-    randomAt = 0
-  }
-  const ids = random.toString('hex', randomAt, (randomAt += ID_BYTES))
-  return `00-${ids.slice(0, 32)}-${ids.slice(32)}-00`
+  const traceId = randomUUID().replaceAll('-', '')
+  return `00-${traceId}-${traceId.slice(16)}-00`
 }
