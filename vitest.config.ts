@@ -20,9 +20,9 @@ const PARTS = [
 /** What takes longest: whole installations, releases, lifetimes and documents, others' programs, and thousands of generated requests. */
 const WHOLE = [
   'test/attacks/{generated-requests,generated-token-requests,sealed-backups,stolen-key}.test.ts',
-  'test/contract/{backup-redis,backup-sqlite,redis-failover,sign-ins-redis,sqlite-crash,stops-redis}.test.ts',
+  'test/contract/{authentication-redis,backup-redis,backup-sqlite,redis-failover,registry-redis,sign-ins-redis,signing-keys-redis,sqlite-crash,stops-redis}.test.ts',
   'test/e2e/{admin-cli,backup,cli,compose,documented-commands,issuer-outage,keys,login,many-clients,redis-lifetimes,revoke,rolling-upgrade}.test.ts',
-  'test/interop/{client-examples,pkcs11,verifier-examples}.test.ts',
+  'test/interop/{client-examples,openid-client-sign-ins,pkcs11,sender-constrained-sign-ins,verifier-examples}.test.ts',
   'test/pages/{device,look,sign-in}.test.ts',
 ]
 
