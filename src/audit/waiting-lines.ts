@@ -1,3 +1,4 @@
+import { createCohort } from '../kernel/cohorts.ts'
 import { hashOf, type ChainHead } from './chain.ts'
 
 /** Whole lines, each with its newline. */
@@ -7,10 +8,13 @@ export type LineBatch = {
   readonly end: ChainHead
 }
 
+/** A line without what links it to others; it is told its number. */
+type Draft = (seq: number) => string
+
 /** Lines of one chain on their way to a sink. */
 export type WaitingLines = {
-  /** Completes a draft to the line of that number; not at once. */
-  push: (draft: (seq: number) => string) => void
+  /** Completes a draft to a line; not at once. */
+  push: (draft: Draft) => void
   /** Of the last line of all. */
   lastSeq: () => number
   /** The first of them, the same until they are dropped; what comes meanwhile goes into another batch. */
@@ -20,8 +24,6 @@ export type WaitingLines = {
   sinceMs: () => number | undefined
 }
 
-/** Many in a row take a fraction of the time that each of them takes between requests (see `inCohorts`). */
-const CHAINED_TOGETHER = 64
 const BATCH_BYTES = 1 << 20
 /** UTF-8 has no more for a UTF-16 code unit. */
 const MAX_BYTES_PER_UNIT = 3
@@ -41,7 +43,7 @@ export function createWaitingLines(
   /** The oldest, once somebody has begun to read it. */
   let closed: LineBatch | undefined
   let spare: Buffer | undefined
-  let unchained: ((seq: number) => string)[] = []
+  const unchained = createCohort((draft: Draft) => append(draft(head.seq + 1)))
   let unchainedSinceMs = 0
 
   function roomFor(bytes: number): Room {
@@ -74,21 +76,14 @@ export function createWaitingLines(
     room.end = head
   }
 
-  function chain(): void {
-    const drafts = unchained
-    unchained = []
-    for (const draft of drafts) append(draft(head.seq + 1))
-  }
-
   return {
     push(draft) {
-      if (unchained.length === 0) unchainedSinceMs = monotonicMs()
-      unchained.push(draft)
-      if (unchained.length === CHAINED_TOGETHER) chain()
+      if (unchained.size() === 0) unchainedSinceMs = monotonicMs()
+      unchained.add(draft)
     },
-    lastSeq: () => head.seq + unchained.length,
+    lastSeq: () => head.seq + unchained.size(),
     oldest() {
-      if (closed === undefined) chain()
+      if (closed === undefined) unchained.workOff()
       const room = rooms[0]
       if (closed !== undefined || room === undefined) return closed
       closed = { text: room.buffer.subarray(0, room.used), end: room.end }
@@ -98,6 +93,6 @@ export function createWaitingLines(
       closed = undefined
       spare = rooms.shift()?.buffer
     },
-    sinceMs: () => rooms[0]?.sinceMs ?? (unchained.length > 0 ? unchainedSinceMs : undefined),
+    sinceMs: () => rooms[0]?.sinceMs ?? (unchained.size() > 0 ? unchainedSinceMs : undefined),
   }
 }

@@ -15,3 +15,31 @@ export function inCohorts<Item>(...works: readonly ((item: Item) => void)[]): (i
     cohort.push(item)
   }
 }
+
+const TOGETHER = 64
+
+export type Cohort<Item> = {
+  add: (item: Item) => void
+  /** Works off those that have come. */
+  workOff: () => void
+  /** How many have come since. */
+  size: () => number
+}
+
+/** For work that nobody waits for: it is done when 64 items have come, or when somebody asks for what comes of it. */
+export function createCohort<Item>(work: (item: Item) => void): Cohort<Item> {
+  let cohort: Item[] = []
+  const workOff = () => {
+    const items = cohort
+    cohort = []
+    for (const item of items) work(item)
+  }
+  return {
+    add(item) {
+      cohort.push(item)
+      if (cohort.length === TOGETHER) workOff()
+    },
+    workOff,
+    size: () => cohort.length,
+  }
+}

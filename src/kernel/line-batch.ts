@@ -1,9 +1,9 @@
 import { pino } from 'pino'
+import { createCohort } from './cohorts.ts'
 
 /** Where whole lines go, each with its newline. What a line is it may ask later, and not at once. */
 export type LineDestination = { write: (line: () => string) => void; flush?: () => Promise<void> }
 
-const SPELT_TOGETHER = 64
 const WRITE_FROM_LENGTH = 65_536
 const WRITE_WITHIN_MS = 200
 
@@ -11,21 +11,17 @@ const WRITE_WITHIN_MS = 200
 export function createLineBatch(): LineDestination {
   // Given single lines, it would measure its whole buffer at each of them.
   const stderr = pino.destination({ dest: 2, sync: false })
-  let waiting: (() => string)[] = []
   let batch = ''
   let timer: NodeJS.Timeout | undefined
 
-  /** Many in a row take a fraction of the time that each of them takes between requests (see `inCohorts`). */
-  function spell(): void {
-    const lines = waiting
-    waiting = []
-    for (const line of lines) batch += line()
-  }
+  const unspelt = createCohort((line: () => string) => {
+    batch += line()
+  })
 
   function writeOut(): void {
     clearTimeout(timer)
     timer = undefined
-    spell()
+    unspelt.workOff()
     if (batch !== '') stderr.write(batch)
     batch = ''
   }
@@ -36,8 +32,7 @@ export function createLineBatch(): LineDestination {
 
   return {
     write(line) {
-      waiting.push(line)
-      if (waiting.length === SPELT_TOGETHER) spell()
+      unspelt.add(line)
       if (batch.length >= WRITE_FROM_LENGTH) writeOut()
       else timer ??= setTimeout(writeOut, WRITE_WITHIN_MS).unref()
     },

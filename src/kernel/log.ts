@@ -56,7 +56,8 @@ export function createLog(level: LogLevel, destination: LineDestination = create
     const rank = rankOf(name)
     return (fields, message) => {
       if (rank < lowest) return
-      const said = { level: name, time: isoTime(), message, err: describe(fields.err) }
+      const err = fields.err === undefined ? undefined : describeError(fields.err)
+      const said = { level: name, time: isoTime(), message, err }
       destination.write(() => formatLine(said, fields))
     }
   }
@@ -116,8 +117,6 @@ function formatLine({ level, time, message, err }: Said, fields: LogFields): str
   } satisfies Record<LineKey, unknown>)
   return `${line}\n`
 }
-
-const describe = (error: unknown) => (error === undefined ? undefined : describeError(error))
 
 /** How far a chain of causes is followed; one may be its own cause. */
 const MAX_CAUSES = 4

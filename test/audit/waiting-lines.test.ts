@@ -12,11 +12,11 @@ function lineOf(draft: string, prev: string): { line: string; hash: string } {
 }
 
 test('every draft becomes one line of the chain, in batches that do not change while they are read', () => {
-  const text = fc.string({ unit: 'binary', maxLength: 100 })
+  const text = fc.string({ unit: 'binary', maxLength: 200 })
   const draft = text.map((said) => JSON.stringify({ said }).slice(0, -1))
   const step = fc.oneof(draft, fc.constant('drop' as const))
-  const run = fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
-    const waiting = createWaitingLines(CHAIN_START, () => 0, 512)
+  const run = fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const waiting = createWaitingLines(CHAIN_START, () => 0, 1024)
     const expected: string[] = []
     const taken: string[] = []
     let prev = ''

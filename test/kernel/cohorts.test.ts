@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { inCohorts } from '../../src/kernel/cohorts.ts'
+import { createCohort, inCohorts } from '../../src/kernel/cohorts.ts'
 
 test('what comes in one turn is done at its end, in the order in which it came', async () => {
   const done: string[] = []
@@ -48,4 +48,31 @@ test('of several works, each is done for all before the next', async () => {
   work(2)
   await setImmediate()
   expect(done).toEqual(['send 1', 'send 2', 'look at 1', 'look at 2'])
+})
+
+test('what nobody waits for is done when 64 have come or somebody asks, each once and in order', () => {
+  const done: number[] = []
+  const cohort = createCohort((item: number) => void done.push(item))
+  for (let i = 0; i < 63; i += 1) cohort.add(i)
+  expect([done.length, cohort.size()]).toEqual([0, 63])
+  cohort.add(63)
+  expect([done.length, cohort.size()]).toEqual([64, 0])
+  cohort.add(64)
+  cohort.workOff()
+  cohort.workOff()
+  expect(done).toEqual(Array.from({ length: 65 }, (_, i) => i))
+})
+
+test('what fails of it is not done again', () => {
+  const done: string[] = []
+  const cohort = createCohort((item: string) => {
+    if (item === 'bad') throw new Error(item)
+    done.push(item)
+  })
+  cohort.add('a')
+  cohort.add('bad')
+  expect(cohort.workOff).toThrow('bad')
+  cohort.add('b')
+  cohort.workOff()
+  expect(done).toEqual(['a', 'b'])
 })
