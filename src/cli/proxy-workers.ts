@@ -1,10 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
-import type { Readable } from 'node:stream'
-import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { AggregatorRegistry } from 'prom-client'
-import { createStdoutSink } from '../audit/stdout-sink.ts'
-import type { AuditSink } from '../audit/trail.ts'
 import type { Config } from '../config/schema.ts'
 import { ConfigError } from '../kernel/errors.ts'
 import { parseListenAddress } from '../kernel/listen-address.ts'
@@ -13,12 +9,12 @@ import { startOpsServer } from '../kernel/ops-server.ts'
 import { withRenewable } from './live-certificates.ts'
 import { createDraining, OPS_DRAIN_SECONDS } from './draining.ts'
 import { listenerOf } from './listener.ts'
-import { relayLines } from './relay-lines.ts'
 import { reloadedConfig } from './reload.ts'
 import type { Running, Surroundings } from './running.ts'
 import { workerFlags } from './sandbox.ts'
 import { showWorkers } from './worker-metrics.ts'
 import { countSilence, readinessOf, type Heard } from './worker-readiness.ts'
+import { createWorkerRelay } from './worker-relay.ts'
 import { noSettings, shareOf } from './worker-share.ts'
 import { fromWorkerSchema, type ToWorker, type WorkerMetrics } from './worker-messages.ts'
 
@@ -27,7 +23,6 @@ const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 10_000
 /** Who has run for so long has not failed to start. */
 const GOOD_RUN_MS = 60_000
-const FULL_PAUSE_MS = 50
 const METRICS_TIMEOUT_MS = 2000
 /** After its time to drain a worker has so long to end. */
 const END_TIMEOUT_MS = 5000
@@ -59,25 +54,11 @@ export async function startProxyWorkers(
   })
   const places = new Map<number, Place>()
   const waiting = new Map<number, (metrics: WorkerMetrics) => void>()
-  const stdout = createStdoutSink()
-  let lastWritten = Promise.resolve()
-  const relaying = new Set<Promise<void>>()
+  const relay = createWorkerRelay(log)
   let current = config
   let asked = 0
   /** While it starts or ends, nobody is replaced. */
   let isServing = false
-
-  const writeOut = (lines: string): Promise<void> =>
-    (lastWritten = lastWritten.then(() => writeWhenTaken(stdout, Buffer.from(lines))))
-  /** Where lines cannot go on, the worker finds its pipe full, and its audit trail knows what to do. */
-  const relay = (from: Readable, write: Parameters<typeof relayLines>[1]) => {
-    const relayed = relayLines(from, write)
-      .catch((error: unknown) =>
-        log.error({ event: 'worker.unheard', err: error }, 'lines of a worker cannot be passed on'),
-      )
-      .finally(() => relaying.delete(relayed))
-    relaying.add(relayed)
-  }
 
   /** Settles when it serves, or fails as its start fails. */
   function startWorker(number: number, failures = 0): Promise<void> {
@@ -87,8 +68,7 @@ export async function startProxyWorkers(
       const place = { number, worker, startedAtMs, failures, checks: undefined, silentSeconds: 0 }
       places.set(number, place)
       tell(worker, { kind: 'start', worker: number, config: shareOf(current) })
-      if (worker.process.stderr) relay(worker.process.stderr, log.relay)
-      if (worker.process.stdout) relay(worker.process.stdout, writeOut)
+      relay.passOn(worker.process)
       worker.on('message', (message) => {
         const parsed = fromWorkerSchema.parse(message)
         if (parsed.kind === 'refused') reject(new ConfigError(parsed.problems, parsed.hint))
@@ -159,10 +139,7 @@ export async function startProxyWorkers(
   async function endAll(drainSeconds: number): Promise<void> {
     isServing = false
     await Promise.all([...places.values()].map((place) => end(place, drainSeconds)))
-    // What they said last is still on its way, and may find nobody who takes it.
-    await Promise.race([Promise.all(relaying), pause(END_TIMEOUT_MS)])
-    if (relaying.size === 0) return
-    log.error({ event: 'worker.unheard' }, 'what workers said last could not be passed on')
+    await relay.end(END_TIMEOUT_MS)
   }
 
   const numbers = Array.from({ length: config.proxy.workers }, (_, i) => i + 1)
@@ -215,18 +192,6 @@ export async function startProxyWorkers(
       await endAll(drainSeconds)
       await ops.drain(OPS_DRAIN_SECONDS)
     },
-  }
-}
-
-/** A pipe that is full is no failure: whoever reads it is slow. */
-async function writeWhenTaken(stdout: AuditSink, text: Buffer): Promise<void> {
-  for (;;) {
-    try {
-      return await stdout.write(text)
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error
-      await pause(FULL_PAUSE_MS)
-    }
   }
 }
 
