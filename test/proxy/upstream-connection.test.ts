@@ -61,33 +61,18 @@ describe('deadlines', () => {
     expect([codeOf(told), told.status]).toEqual(['UPSTREAM_FIRST_BYTE_TIMEOUT', undefined])
   })
 
-  test('do not count the time in which the body comes', async () => {
+  test('do not count the time in which the body comes and is waited for', async () => {
     fakeTime()
     const { port } = await startServer((socket) => socket.resume())
     const body = new PassThrough()
     const told = ask(openPool(port), { method: 'POST', body, firstByteMs: 3000 })
     await until(() => told.takenCount === 1)
-    for (let i = 0; i < 5; i += 1) {
-      vi.advanceTimersByTime(2999)
+    for (const waitMs of [60_000, 2999, 60_000, 2999]) {
+      vi.advanceTimersByTime(waitMs)
       body.write('more')
       await turns(5)
       expect(told.endCount).toBe(0)
     }
-    body.end()
-    await turns(5)
-    await expectEndAfter(told, 3000)
-    expect(codeOf(told)).toBe('UPSTREAM_FIRST_BYTE_TIMEOUT')
-  })
-
-  test('do not count the time in which the body is waited for', async () => {
-    fakeTime()
-    const { port } = await startServer((socket) => socket.resume())
-    const body = new PassThrough()
-    const told = ask(openPool(port), { method: 'POST', body, firstByteMs: 3000 })
-    await until(() => told.takenCount === 1)
-    vi.advanceTimersByTime(60_000)
-    body.write('some')
-    await turns(5)
     vi.advanceTimersByTime(60_000)
     await turns(5)
     expect(told.endCount).toBe(0)
