@@ -43,7 +43,7 @@ export function createAdminAuthenticator(options: AdminAuthenticatorOptions): Ad
 /** A token says what its holder could do when it was issued; what was taken away since then is gone at once. */
 function withScopesOf(caller: AccessToken, scope: string): AccessToken {
   const now = new Set(scope.split(' '))
-  return { ...caller, scopes: new Set([...caller.scopes].filter((each) => now.has(each))) }
+  return { ...caller, scopes: caller.scopes.filter((each) => now.has(each)) }
 }
 
 function notActive(who: 'client' | 'user'): AuthError {

@@ -19,7 +19,7 @@ export const adminResourceOf = (issuer: string): string => `${issuer}/admin`
 
 /** AuthError `insufficient_scope` unless the token has that scope. */
 export function requireScope(caller: AccessToken, scope: AdminScope): void {
-  if (caller.scopes.has(scope)) return
+  if (caller.scopes.includes(scope)) return
   throw new AuthError('insufficient_scope', `This needs the scope ${scope}.`, {
     requiredScope: scope,
   })
@@ -30,7 +30,7 @@ export function requireScope(caller: AccessToken, scope: AdminScope): void {
  * `scope` holds an admin scope that the caller lacks.
  */
 export function requireAtMostOwnPower(caller: AccessToken, scope: string): void {
-  const beyond = adminScopesIn(scope).filter((each) => !caller.scopes.has(each))
+  const beyond = adminScopesIn(scope).filter((each) => !caller.scopes.includes(each))
   if (beyond.length === 0) return
   const missing = beyond.join(' ')
   throw new AuthError('insufficient_scope', `Only who has ${missing} may do this.`, {

@@ -38,7 +38,7 @@ export function createTokenAuthenticator(options: TokenAuthenticatorOptions): To
       uri: `${issuer}${url.split('?', 1)[0]}`,
       certificateThumbprint: () => clientThumbprintOf(req, trustedProxies),
     })
-    if (token.scopes.has(scope)) return token
+    if (token.scopes.includes(scope)) return token
     throw new AuthError('insufficient_scope', `This needs the scope ${scope}.`, {
       requiredScope: scope,
     })

@@ -29,7 +29,7 @@ export function introspectionOf(
     iat: token.issuedAt,
     exp: token.expiresAt,
     jti: token.jti,
-    scope: [...token.scopes].join(' '),
+    scope: token.scopes.join(' '),
     token_type: token.confirmation?.jkt === undefined ? 'Bearer' : 'DPoP',
     tenant_id: token.tenantId,
     limits: token.limits,

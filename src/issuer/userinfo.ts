@@ -22,7 +22,7 @@ export function createUserinfoRoute({ authenticate, users }: UserinfoOptions): O
       }
       const claims = {
         sub: user.sub,
-        ...(token.scopes.has('profile') && {
+        ...(token.scopes.includes('profile') && {
           preferred_username: user.username,
           ...(user.name !== '' && { name: user.name }),
         }),

@@ -10,7 +10,7 @@ export function identityHeaders(token: AccessToken): string[] {
     'x-gatehouse-tenant',
     headerSafe(token.tenantId),
     'x-gatehouse-scope',
-    [...token.scopes].map(headerSafe).join(' '),
+    token.scopes.map(headerSafe).join(' '),
     'x-gatehouse-token-id',
     headerSafe(token.jti),
   ]

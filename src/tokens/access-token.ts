@@ -12,7 +12,7 @@ export type AccessToken = {
   clientId: string
   audiences: readonly string[]
   tenantId: string
-  scopes: ReadonlySet<string>
+  scopes: readonly string[]
   limits: LimitsClaim
   /** Seconds since the epoch. */
   issuedAt: number
@@ -95,7 +95,7 @@ export function toAccessToken(kid: string, claims: Claims): AccessToken {
     clientId: claims.client_id,
     audiences: claims.aud,
     tenantId: claims.tenant_id,
-    scopes: new Set(claims.scope.split(' ').filter(Boolean)),
+    scopes: claims.scope.split(' ').filter(Boolean),
     limits: claims.limits,
     issuedAt: claims.iat,
     expiresAt: claims.exp,

@@ -43,11 +43,13 @@ export function createTokenVerifier(
   policy: ClaimsPolicy,
   clock: Clock,
 ): TokenVerifier {
-  const parseJws = createJwsParser()
+  const parseJws = createJwsParser((header) => {
+    requireAll(HEADER_RULES, header)
+    return { kid: kidOf(header) }
+  })
   return async function verifyAccessToken(token) {
     const jws = parseJws(token)
-    requireAll(HEADER_RULES, jws.header)
-    const kid = kidOf(jws.header)
+    const { kid } = jws.header
     requireSignature(jws, keys.find(kid) ?? (await keys.fetch(kid)))
     return parseAccessToken(kid, jws.payload, policy, epochSeconds(clock))
   }
@@ -60,7 +62,10 @@ export function kidOf({ kid }: CompactJws['header']): string {
 }
 
 /** AuthError `invalid_token` unless that key signed it. */
-export function requireSignature({ signingInput, signature }: CompactJws, key: KeyObject): void {
+export function requireSignature(
+  { signingInput, signature }: Pick<CompactJws, 'signingInput' | 'signature'>,
+  key: KeyObject,
+): void {
   if (verifySignature('RSA-SHA256', Buffer.from(signingInput, 'latin1'), key, signature)) return
   throw invalidToken('The signature is not good.', 'bad_signature')
 }

@@ -12,7 +12,7 @@ const caller: AccessToken = {
   clientId: 'robot',
   audiences: [],
   tenantId: 'default',
-  scopes: new Set(),
+  scopes: [],
   limits: {},
   issuedAt: 0,
   expiresAt: 0,

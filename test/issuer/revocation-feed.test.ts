@@ -26,7 +26,7 @@ const token: AccessToken = {
   clientId: 'reader',
   audiences: ['https://issuer.example'],
   tenantId: 'default',
-  scopes: new Set(['revocations:read']),
+  scopes: ['revocations:read'],
   limits: {},
   issuedAt: START,
   expiresAt: START + 900,

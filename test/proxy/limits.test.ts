@@ -283,7 +283,7 @@ const tokenOf = (
   clientId,
   audiences: [],
   tenantId,
-  scopes: new Set(),
+  scopes: [],
   limits,
   issuedAt: 0,
   expiresAt: 0,

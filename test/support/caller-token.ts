@@ -16,7 +16,7 @@ export function callerToken(
     clientId,
     audiences: [],
     tenantId,
-    scopes: new Set(),
+    scopes: [],
     limits: { weight },
     issuedAt: 0,
     expiresAt,
