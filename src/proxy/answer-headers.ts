@@ -7,19 +7,16 @@ import { HOP_BY_HOP } from './request-headers.ts'
  * been given. What it says of CORS and of https is for callers of its own: who may read the answer, and how, is ours to say.
  * A flat list of names and values.
  */
-export function responseHeaders(
-  headers: FieldList,
-  own: Readonly<Record<string, string>>,
-  res: ServerResponse,
-): string[] {
+export function responseHeaders(headers: FieldList, own: FieldList, res: ServerResponse): string[] {
   const named = namedIn(fieldIn(headers, 'connection'))
   const kept: string[] = []
   const ownVary = res.getHeader('vary')
   if (ownVary !== undefined) kept.push('vary', String(ownVary))
-  for (const name in own) kept.push(name, own[name] ?? '')
+  kept.push(...own)
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i] ?? ''
-    if (HOP_BY_HOP.has(name) || Object.hasOwn(own, name) || named?.has(name) === true) continue
+    if (HOP_BY_HOP.has(name) || named?.has(name) === true) continue
+    if (fieldIn(own, name) !== undefined) continue
     if (name.startsWith('access-control-') || name === 'strict-transport-security') continue
     if (name !== 'vary' && res.hasHeader(name)) continue
     kept.push(name, headers[i + 1] ?? '')

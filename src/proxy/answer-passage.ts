@@ -18,8 +18,8 @@ export type AnswerObserver = {
 /** Whose answer it is. */
 export type AnswerTarget = {
   res: ServerResponse
-  /** Headers of ours in the answer, by their names in lower case. */
-  ownHeaders: Readonly<Record<string, string>>
+  /** Ours in the answer. */
+  ownHeaders: FieldList
   /** Where what was passed on is counted. */
   bytes: { out: number }
   /** How long the client may take nothing. */

@@ -1,6 +1,7 @@
 import { AppError } from '../kernel/errors.ts'
 import type { Span } from '../kernel/tracing.ts'
 import type { Admission } from './admission.ts'
+import type { FieldList } from './answer-parser.ts'
 import { settleCall, type Call } from './call.ts'
 import { forward } from './forward.ts'
 import type { ReadAhead } from './read-ahead.ts'
@@ -92,7 +93,7 @@ async function send(
   }
   const exchange = {
     res,
-    ownHeaders: { 'x-request-id': call.requestId, ...call.counted?.headers },
+    ownHeaders: ownHeaders(call),
     bytes: call.bytes,
     progress: call.progress,
     firstByteMs,
@@ -105,6 +106,12 @@ async function send(
   // While the model server is at work.
   if (body instanceof Buffer) meter.onRequestChunk(body)
   await (span === undefined ? forwarded : traced(span, call, forwarded))
+}
+
+function ownHeaders({ requestId, counted }: Call): FieldList {
+  if (counted === undefined) return ['x-request-id', requestId]
+  const { 'ratelimit-policy': policy, ratelimit } = counted.headers
+  return ['x-request-id', requestId, 'ratelimit-policy', policy, 'ratelimit', ratelimit]
 }
 
 /** Ends the span of the request to the model server with what came of it. */

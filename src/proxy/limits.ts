@@ -10,13 +10,13 @@ import type {
 import type { AccessToken } from '../tokens/access-token.ts'
 import type { AuditFacts } from '../audit/record.ts'
 import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
-import { rateLimitHeaders } from './rate-limit-headers.ts'
+import { rateLimitHeaders, type RateLimitHeaders } from './rate-limit-headers.ts'
 import { remainingOf, type Remaining } from './remaining.ts'
 
 /** A request that was let in and counted. */
 export type Counted = {
   /** `RateLimit-Policy` and `RateLimit`, for whatever the answer will be. */
-  headers: Readonly<Record<string, string>>
+  readonly headers: RateLimitHeaders
   /** For who has waited: AppError `rate_limited` when the tokens of a day are spent by now, as far as this process knows. */
   requireTokens: () => void
   /** Must be called when the request is over; once more does nothing. */
@@ -38,7 +38,7 @@ export type Limits = {
 /** The caller's limits, counted where `counters` counts. */
 export function createLimits(counters: RecallingCounters, defaults: Quota | undefined): Limits {
   let current = defaults
-  let entered = 0
+  let lastLease = 0
   let known = new WeakMap<AccessToken, LimitedAccounts | 'none'>()
 
   /** Of a verified token that is used again, they are the same. */
@@ -51,51 +51,22 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
     return of === 'none' ? undefined : of
   }
 
-  function letIn(of: LimitedAccounts, lease: Lease, entry: Entered): Counted {
-    const limits = remainingOf(of, entry)
+  function letIn(of: LimitedAccounts, lease: Lease, entered: Entered): Counted {
+    const limits = remainingOf(of, entered)
     const headers = rateLimitHeaders(limits)
-    if (!entry.isLetIn) throw refusal(limits, headers)
-    let isSettled = false
-    return {
-      headers,
-      requireTokens() {
-        const { atMs, balances } = counters.recall(of)
-        const now = entry.balances.map((balance, i) => ({
-          ...balance,
-          dayTokens: balances[i]?.dayTokens ?? 0,
-          reservedTokens: 0,
-        }))
-        const left = remainingOf(of, { atMs, balances: now })
-        const spent = left.filter(
-          ({ name, remaining }) => name === 'daily_tokens' && remaining === 0,
-        )
-        if (spent.length > 0) throw refusal(spent, rateLimitHeaders(left))
-      },
-      settle(usage, { wasServed, isCut }) {
-        if (isSettled) return
-        isSettled = true
-        const tokens = tokensOf(usage)
-        const isStated = tokens !== undefined && usage?.estimated !== true
-        const how = {
-          tokens,
-          wasServed,
-          isCut: isCut === true && !isStated,
-          enteredAtMs: entry.atMs,
-        }
-        void counters.leave(of, lease, how)
-      },
-    }
+    if (!entered.isLetIn) throw refusal(limits, headers)
+    return new CountedRequest(counters, { of, lease, entered, headers })
   }
 
   return {
     enter(token) {
       const of = limitedAccountsOf(token)
       if (of === undefined) return undefined
-      entered += 1
-      const lease = entered
+      lastLease += 1
+      const lease = lastLease
       const entering = counters.enter(of, lease)
       return entering instanceof Promise
-        ? entering.then((entry) => letIn(of, lease, entry))
+        ? entering.then((entered) => letIn(of, lease, entered))
         : letIn(of, lease, entering)
     },
     async read(token) {
@@ -106,6 +77,51 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
       current = next
       known = new WeakMap()
     },
+  }
+}
+
+/** What was counted of a request. */
+type Entry = { of: LimitedAccounts; lease: Lease; entered: Entered; headers: RateLimitHeaders }
+
+/** A class, because it is made for every request: closures take several times as much memory. */
+class CountedRequest implements Counted {
+  readonly headers: RateLimitHeaders
+  readonly #counters: RecallingCounters
+  readonly #entry: Entry
+  #isSettled = false
+
+  constructor(counters: RecallingCounters, entry: Entry) {
+    this.headers = entry.headers
+    this.#counters = counters
+    this.#entry = entry
+  }
+
+  requireTokens(): void {
+    const { of, entered } = this.#entry
+    const { atMs, balances } = this.#counters.recall(of)
+    const now = entered.balances.map((balance, i) => ({
+      ...balance,
+      dayTokens: balances[i]?.dayTokens ?? 0,
+      reservedTokens: 0,
+    }))
+    const left = remainingOf(of, { atMs, balances: now })
+    const spent = left.filter(({ name, remaining }) => name === 'daily_tokens' && remaining === 0)
+    if (spent.length > 0) throw refusal(spent, rateLimitHeaders(left))
+  }
+
+  settle(usage: AuditFacts['usage'], { wasServed, isCut }: Pick<Leaving, 'wasServed' | 'isCut'>) {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    const { of, lease, entered } = this.#entry
+    const tokens = tokensOf(usage)
+    const isStated = tokens !== undefined && usage?.estimated !== true
+    const how = {
+      tokens,
+      wasServed,
+      isCut: isCut === true && !isStated,
+      enteredAtMs: entered.atMs,
+    }
+    void this.#counters.leave(of, lease, how)
   }
 }
 
@@ -122,10 +138,7 @@ const WHAT: Record<LimitName, string> = {
 }
 
 /** Names the limit that takes longest to give way, so that who comes back then is not refused by another. */
-function refusal(
-  limits: readonly Remaining[],
-  headers: Readonly<Record<string, string>>,
-): AppError {
+function refusal(limits: readonly Remaining[], headers: RateLimitHeaders): AppError {
   const [first, ...others] = limits.filter(({ isExhausted }) => isExhausted)
   if (first === undefined) throw new TypeError('a request was refused that every limit lets in')
   const last = others.reduce((a, b) => (waitSecondsOf(b) > waitSecondsOf(a) ? b : a), first)

@@ -13,11 +13,13 @@ const POLICY: Record<LimitName, string> = {
   daily_tokens: ';w=86400;qu="tokens"',
 }
 
+export type RateLimitHeaders = { readonly 'ratelimit-policy': string; readonly ratelimit: string }
+
 /**
  * `RateLimit-Policy` and `RateLimit` of the IETF draft: of each limit that there is, whoever it is about, the one with the
  * least left, which is the next to refuse.
  */
-export function rateLimitHeaders(limits: readonly Remaining[]): Record<string, string> {
+export function rateLimitHeaders(limits: readonly Remaining[]): RateLimitHeaders {
   let policy = ''
   let left = ''
   for (const name of LIMIT_NAMES) {

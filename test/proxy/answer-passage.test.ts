@@ -22,7 +22,7 @@ async function startAnswer({ idleMs = 60_000, observer }: Partial<AnswerTarget> 
   const bytes = { out: 0 }
   const passage = new AnswerPassage({
     res,
-    ownHeaders: {},
+    ownHeaders: [],
     bytes,
     idleMs,
     ending: new Ending(),
