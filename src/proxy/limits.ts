@@ -83,7 +83,7 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
 /** What was counted of a request. */
 type Entry = { of: LimitedAccounts; lease: Lease; entered: Entered; headers: RateLimitHeaders }
 
-/** A class, because it is made for every request: closures take several times as much memory. */
+/** A class, because it is made for every request: closures take twice the memory. */
 class CountedRequest implements Counted {
   readonly headers: RateLimitHeaders
   readonly #counters: RecallingCounters

@@ -95,10 +95,13 @@ export function toAccessToken(kid: string, claims: Claims): AccessToken {
     clientId: claims.client_id,
     audiences: claims.aud,
     tenantId: claims.tenant_id,
-    scopes: claims.scope.split(' ').filter(Boolean),
+    scopes: claims.scope.split(' ').filter(isNewWord),
     limits: claims.limits,
     issuedAt: claims.iat,
     expiresAt: claims.exp,
     confirmation: claims.cnf,
   }
 }
+
+const isNewWord = (word: string, at: number, words: readonly string[]): boolean =>
+  word !== '' && words.indexOf(word) === at

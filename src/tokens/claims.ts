@@ -46,10 +46,9 @@ type Members = Readonly<Record<string, unknown>>
  * name that is passed on took a twelfth (bench/verification.ts).
  */
 export function parseClaims(payload: Members): Claims {
-  const aud = required('aud', payload['aud'], isAudience)
   return {
     iss: required('iss', payload['iss'], isText),
-    aud: isText(aud) ? [aud] : aud,
+    aud: listOf(required('aud', payload['aud'], isAudience)),
     sub: required('sub', payload['sub'], isName),
     client_id: required('client_id', payload['client_id'], isName),
     jti: required('jti', payload['jti'], isName),
@@ -62,6 +61,8 @@ export function parseClaims(payload: Members): Claims {
     cnf: optional('cnf', payload['cnf'], isConfirmation),
   }
 }
+
+const listOf = (audience: string | string[]): string[] => (isText(audience) ? [audience] : audience)
 
 type Is<Value> = (value: unknown) => value is Value
 

@@ -4,8 +4,8 @@ import { isObject } from '../kernel/is-object.ts'
 type Members = Readonly<Record<string, unknown>>
 
 /** A compact JWS (RFC 7515 §7.1) that is well formed; nothing in it has been verified. */
-export type CompactJws<Header = Members> = {
-  header: Header
+export type CompactJws = {
+  header: Members
   payload: Members
   signingInput: string
   signature: Buffer
@@ -20,31 +20,30 @@ const BASE64URL = /^[A-Za-z0-9_-]+$/
  */
 export const parseCompactJws = (token: string): CompactJws => parseWith(parseSegment, token)
 
-/** The same for many tokens: those of one issuer mostly begin with the same header, which is accepted once. */
-export function createJwsParser<Header>(
-  accept: (header: Members) => Header,
-): (token: string) => CompactJws<Header> {
-  let known: { segment: string; header: Header } | undefined
-  const headerOf = (segment: string): Header => {
-    if (known?.segment !== segment) known = { segment, header: accept(parseSegment(segment)) }
+/** The same for many tokens: those of one issuer mostly begin with the same header, which is read once. */
+export function createJwsParser(): (token: string) => CompactJws {
+  let known: { segment: string; header: Members } | undefined
+  const headerOf = (segment: string): Members => {
+    if (known?.segment !== segment) {
+      known = { segment: copyOf(segment), header: parseSegment(segment) }
+    }
     return known.header
   }
   return (token) => parseWith(headerOf, token)
 }
 
-function parseWith<Header>(
-  headerOf: (segment: string) => Header,
-  token: string,
-): CompactJws<Header> {
+/** Part of a string keeps all of it in memory, here a token. */
+const copyOf = (segment: string): string => Buffer.from(segment, 'latin1').toString('latin1')
+
+function parseWith(headerOf: (segment: string) => Members, token: string): CompactJws {
   if (token.length > MAX_TOKEN_LENGTH) throw malformed('token_too_long')
   const [header, payload, signature, more] = token.split('.', 4)
   if (!header || !payload || !signature || more !== undefined) throw malformed('not_a_compact_jws')
   return {
+    header: headerOf(header),
     payload: parseSegment(payload),
     signingInput: token.slice(0, header.length + 1 + payload.length),
     signature: decodeCanonical(signature),
-    // At the end: nothing is accepted of what is not well formed.
-    header: headerOf(header),
   }
 }
 

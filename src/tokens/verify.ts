@@ -43,13 +43,21 @@ export function createTokenVerifier(
   policy: ClaimsPolicy,
   clock: Clock,
 ): TokenVerifier {
-  const parseJws = createJwsParser((header) => {
-    requireAll(HEADER_RULES, header)
-    return { kid: kidOf(header) }
-  })
+  const parseJws = createJwsParser()
+  let accepted: { header: CompactJws['header']; kid: string } | undefined
+
+  /** The parser knows headers again: most need not be judged anew. */
+  function acceptHeader(header: CompactJws['header']): string {
+    if (accepted?.header !== header) {
+      requireAll(HEADER_RULES, header)
+      accepted = { header, kid: kidOf(header) }
+    }
+    return accepted.kid
+  }
+
   return async function verifyAccessToken(token) {
     const jws = parseJws(token)
-    const { kid } = jws.header
+    const kid = acceptHeader(jws.header)
     requireSignature(jws, keys.find(kid) ?? (await keys.fetch(kid)))
     return parseAccessToken(kid, jws.payload, policy, epochSeconds(clock))
   }
@@ -62,10 +70,7 @@ export function kidOf({ kid }: CompactJws['header']): string {
 }
 
 /** AuthError `invalid_token` unless that key signed it. */
-export function requireSignature(
-  { signingInput, signature }: Pick<CompactJws, 'signingInput' | 'signature'>,
-  key: KeyObject,
-): void {
+export function requireSignature({ signingInput, signature }: CompactJws, key: KeyObject): void {
   if (verifySignature('RSA-SHA256', Buffer.from(signingInput, 'latin1'), key, signature)) return
   throw invalidToken('The signature is not good.', 'bad_signature')
 }

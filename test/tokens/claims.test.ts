@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { AuthError } from '../../src/kernel/errors.ts'
+import { toAccessToken } from '../../src/tokens/access-token.ts'
 import { parseClaims } from '../../src/tokens/claims.ts'
 
 /** The same said by a schema: RFC 9068 §2.2, RFC 7519 §2 for dates, and what the claims of our own are made of. */
@@ -111,4 +112,10 @@ test('claims are taken and refused as a schema says it, whatever one of them is'
 
 test('of several that are not good the first is named', () => {
   expect(outcomeOf({ ...GOOD, cnf: 'x', sub: '', exp: -1 })).toEqual({ refused: 'claim_sub' })
+  expect(outcomeOf({ ...GOOD, aud: 1, iss: 1 })).toEqual({ refused: 'claim_iss' })
+})
+
+test('a token has each word of its scope once', () => {
+  const claims = parseClaims({ ...GOOD, scope: ' b  a b a ' })
+  expect(toAccessToken('kid', claims).scopes).toEqual(['b', 'a'])
 })
