@@ -44,20 +44,10 @@ export function createTokenVerifier(
   clock: Clock,
 ): TokenVerifier {
   const parseJws = createJwsParser()
-  let accepted: { header: CompactJws['header']; kid: string } | undefined
-
-  /** The parser knows headers again: most need not be judged anew. */
-  function acceptHeader(header: CompactJws['header']): string {
-    if (accepted?.header !== header) {
-      requireAll(HEADER_RULES, header)
-      accepted = { header, kid: kidOf(header) }
-    }
-    return accepted.kid
-  }
-
   return async function verifyAccessToken(token) {
     const jws = parseJws(token)
-    const kid = acceptHeader(jws.header)
+    requireAll(HEADER_RULES, jws.header)
+    const kid = kidOf(jws.header)
     requireSignature(jws, keys.find(kid) ?? (await keys.fetch(kid)))
     return parseAccessToken(kid, jws.payload, policy, epochSeconds(clock))
   }
