@@ -6,6 +6,7 @@ import { createRingKeys } from '../keys/ring-keys.ts'
 import type { RevocationGuard } from '../revocations/revocation-guard.ts'
 import { OCR_SCOPE } from '../tokens/access-token.ts'
 import { createTokenExplainer } from '../tokens/explain.ts'
+import { wordsOf } from '../tokens/scope.ts'
 import { defineEndpoint, type Endpoint } from './endpoint.ts'
 
 const answerSchema = z.object({
@@ -75,7 +76,7 @@ export function tokenEndpoint(options: TokenEndpointOptions): Endpoint {
         })
       }
       const needed = scope ?? (isProxy ? OCR_SCOPE : '')
-      const scopes = needed.split(' ').filter(Boolean)
+      const scopes = wordsOf(needed)
       return { status: 200, body: await explainerFor(resource)(token, scopes) }
     },
   })

@@ -3,6 +3,7 @@ import type { IssuableClient } from '../registry/registry.ts'
 import { DEVICE_CODE_GRANT } from '../registry/client-metadata.ts'
 import type { ClientRecord } from '../registry/client.ts'
 import type { TenantLimits } from '../registry/limits.ts'
+import { wordsOf } from '../tokens/scope.ts'
 import { IDENTITY_SCOPES } from './issued-tokens.ts'
 
 /** Our own members beside those of the RFCs. */
@@ -47,7 +48,7 @@ function grantMembersOf({
   const refreshesSignIns = grants.has('refresh_token')
   if (refreshesItsOwn) grants.add('refresh_token')
   const scopes = [
-    ...scope.split(' ').filter((word) => word !== ''),
+    ...wordsOf(scope),
     ...(hasSignIn ? IDENTITY_SCOPES : []),
     ...(hasSignIn && refreshesSignIns ? ['offline_access'] : []),
   ]

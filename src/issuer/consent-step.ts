@@ -2,6 +2,7 @@ import type { Grant } from 'oidc-provider'
 import { z } from 'zod'
 import type { Registry } from '../registry/registry.ts'
 import type { User } from '../registry/user.ts'
+import { wordsOf } from '../tokens/scope.ts'
 import type { Consents } from './consents.ts'
 import { IDENTITY_SCOPES } from './issued-tokens.ts'
 import type { Step, StepAnswer } from './interactions.ts'
@@ -123,8 +124,6 @@ async function askForConsent(
   })
   return { text, page, leadsTo: [returnsTo] }
 }
-
-const wordsOf = (scope: string): string[] => scope.split(' ').filter((word) => word !== '')
 
 /** What is about the user is the user's to give; of what resources offer, what an operator allowed. */
 const canGive = (user: User) => (scope: string) =>

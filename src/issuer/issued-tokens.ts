@@ -7,6 +7,7 @@ import type {
 import { z } from 'zod'
 import { tenantLimitsSchema } from '../registry/limits.ts'
 import { userSchema } from '../registry/user.ts'
+import { wordsOf } from '../tokens/scope.ts'
 import { mayRefreshItsOwn } from './accounts.ts'
 import type { Grants } from './grants.ts'
 
@@ -108,5 +109,3 @@ const allowedSchema = z.object(userSchema.pick({ scope: true, limits: true }).sh
 function userOf({ account }: KoaContextWithOIDC['oidc']) {
   return account?.['user'] === undefined ? undefined : allowedSchema.parse(account['user'])
 }
-
-const wordsOf = (scope = ''): string[] => scope.split(' ').filter((word) => word !== '')

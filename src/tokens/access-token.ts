@@ -1,5 +1,6 @@
 import { parseClaims, type Claims, type Confirmation, type LimitsClaim } from './claims.ts'
 import { invalidToken, requireAll, type Rule } from './rules.ts'
+import { wordsOf } from './scope.ts'
 
 /** The scope that opens the model server. */
 export const OCR_SCOPE = 'ocr_api_access'
@@ -95,13 +96,10 @@ export function toAccessToken(kid: string, claims: Claims): AccessToken {
     clientId: claims.client_id,
     audiences: claims.aud,
     tenantId: claims.tenant_id,
-    scopes: claims.scope.split(' ').filter(isNewWord),
+    scopes: wordsOf(claims.scope),
     limits: claims.limits,
     issuedAt: claims.iat,
     expiresAt: claims.exp,
     confirmation: claims.cnf,
   }
 }
-
-const isNewWord = (word: string, at: number, words: readonly string[]): boolean =>
-  word !== '' && words.indexOf(word) === at
