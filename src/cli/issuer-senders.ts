@@ -3,7 +3,7 @@ import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createUseOnce } from '../store/use-once.ts'
 import { createDpopNonces } from '../tokens/dpop-nonces.ts'
-import { createDpopVerifier } from '../tokens/dpop-proof.ts'
+import { createDpopVerifier, usedBefore } from '../tokens/dpop-proof.ts'
 import { createSenderCheck, type SenderCheck } from '../tokens/sender.ts'
 
 type Shared = { store: Store; secrets: InstallationSecrets }
@@ -17,12 +17,12 @@ export function issuerSenderCheck(
   clockSkewSeconds: number,
   clock: Clock,
 ): SenderCheck {
-  return createSenderCheck(
-    createDpopVerifier({
-      isNew: createUseOnce(store, 'used-dpop-proofs'),
-      nonces: createDpopNonces(() => secrets.dpopNonceKey, clock),
-      clockSkewSeconds,
-      clock,
-    }),
-  )
+  const nonces = createDpopNonces(() => secrets.dpopNonceKey, clock)
+  const check = createSenderCheck(createDpopVerifier({ nonces, clockSkewSeconds, clock }))
+  const isNew = createUseOnce(store, 'used-dpop-proofs')
+  return async function requireRightSender(confirmation, presentation) {
+    const proof = await check(confirmation, presentation)
+    if (proof !== undefined && !(await isNew(proof.id, proof.ttlSeconds))) throw usedBefore()
+    return proof
+  }
 }

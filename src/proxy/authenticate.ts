@@ -1,5 +1,6 @@
 import type { AccessToken } from '../tokens/access-token.ts'
 import { parseAuthorization } from '../tokens/authorization.ts'
+import type { GoodProof } from '../tokens/dpop-proof.ts'
 import type { KeySource } from '../tokens/remote-jwks.ts'
 import type { Presentation, SenderCheck } from '../tokens/sender.ts'
 import type { VerifiedTokenCache } from '../tokens/verified-token-cache.ts'
@@ -14,8 +15,8 @@ export type Credentials = Omit<Presentation, 'scheme' | 'accessToken'> & {
   authorization: string | undefined
 }
 
-/** `dpopNonce` is what to answer with in `DPoP-Nonce` (RFC 9449 §9). */
-export type Authenticated = { caller: Caller; dpopNonce?: string | undefined }
+/** With a proof the caller is let in once: whoever does so has to see to it. */
+export type Authenticated = { caller: Caller; proof?: GoodProof | undefined }
 
 export type Authenticator = (credentials: Credentials) => Authenticated | Promise<Authenticated>
 
@@ -62,10 +63,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     const presented = parseAuthorization(credentials.authorization)
     const caller = known ?? (await verifyAndRemember(authorization, presented.accessToken))
     const presentation = { ...credentials, ...presented }
-    return {
-      caller,
-      dpopNonce: await requireRightSender(caller.token.confirmation, presentation),
-    }
+    return { caller, proof: await requireRightSender(caller.token.confirmation, presentation) }
   }
 
   return function authenticate(credentials) {

@@ -6,6 +6,7 @@ import { AppError } from '../kernel/errors.ts'
 import type { Log } from '../kernel/log.ts'
 import { requestIdOf } from '../kernel/request-id.ts'
 import type { Span, Tracer } from '../kernel/tracing.ts'
+import type { GoodProof } from '../tokens/dpop-proof.ts'
 import type { Caller } from './authenticate.ts'
 import { isQuestion, type Progress } from './attempt.ts'
 import { Ending } from './ending.ts'
@@ -29,6 +30,8 @@ export type Call = {
   /** The path of the route; `none` while it matches none, so that metrics stay bounded. */
   route: string
   caller: Caller | undefined
+  /** Of the caller's key, where the token is bound to one: to be used up when the call is let in. */
+  proof: GoodProof | undefined
   /** Method and route that a proxy of somebody else has asked about. */
   asked: string | undefined
   /** Where limits apply: what the request was counted as, and is settled with when it is over. */
@@ -64,6 +67,7 @@ export function openCall(
     remoteAddress: req.socket.remoteAddress,
     route: 'none',
     caller: undefined,
+    proof: undefined,
     asked: undefined,
     counted: undefined,
     ending: new Ending(),

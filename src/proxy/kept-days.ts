@@ -56,8 +56,8 @@ export async function keepDays(
     if (accounts.some(isDaily)) writes.request()
   }
   return {
-    enter(of, lease) {
-      const entered = counters.enter(of, lease)
+    enter(of, lease, use) {
+      const entered = counters.enter(of, lease, use)
       if (entered.isLetIn) keep(of)
       return entered
     },
@@ -65,6 +65,7 @@ export async function keepDays(
       counters.leave(of, lease, how)
       keep(of)
     },
+    useUp: counters.useUp,
     read: counters.read,
     recall: counters.recall,
     close: writes.close,

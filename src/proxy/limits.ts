@@ -6,8 +6,10 @@ import type {
   LimitName,
   Quota,
   RecallingCounters,
+  SingleUse,
 } from '../store/counters.ts'
 import type { AccessToken } from '../tokens/access-token.ts'
+import { usedBefore } from '../tokens/dpop-proof.ts'
 import type { AuditFacts } from '../audit/record.ts'
 import { accountsOf, type LimitedAccounts } from './limited-accounts.ts'
 import { rateLimitHeaders, type RateLimitHeaders } from './rate-limit-headers.ts'
@@ -26,9 +28,15 @@ export type Counted = {
 export type Limits = {
   /**
    * Counts a request of this caller; undefined where nothing limits it. AppError `rate_limited` with `Retry-After` when a
-   * limit is used up: then nothing was counted.
+   * limit is used up: then nothing was counted. The proof of a bound token is used up by it in any case, in the same go;
+   * AuthError `invalid_dpop_proof` when it was before.
    */
-  enter: (token: AccessToken) => Counted | Promise<Counted> | undefined
+  enter: (
+    token: AccessToken,
+    proof?: SingleUse,
+  ) => Counted | Promise<Counted | undefined> | undefined
+  /** Uses up the proof, if there is one, for a request that is not counted; with the same error. */
+  useUp: (token: AccessToken, proof?: SingleUse) => Promise<void>
   /** How much the caller has left of each limit; counts nothing. */
   read: (token: AccessToken) => Promise<Remaining[]>
   /** What each subject may use whose token limits nobody. */
@@ -52,23 +60,29 @@ export function createLimits(counters: RecallingCounters, defaults: Quota | unde
   }
 
   function letIn(of: LimitedAccounts, lease: Lease, entered: Entered): Counted {
+    if (entered.wasUsed === true) throw usedBefore()
     const limits = remainingOf(of, entered)
     const headers = rateLimitHeaders(limits)
     if (!entered.isLetIn) throw refusal(limits, headers)
     return new CountedRequest(counters, { of, lease, entered, headers })
   }
 
+  async function useUp(token: AccessToken, proof?: SingleUse): Promise<undefined> {
+    if (proof !== undefined && !(await counters.useUp(proof, token.tenantId))) throw usedBefore()
+  }
+
   return {
-    enter(token) {
+    enter(token, proof) {
       const of = limitedAccountsOf(token)
-      if (of === undefined) return undefined
+      if (of === undefined) return proof && useUp(token, proof)
       lastLease += 1
       const lease = lastLease
-      const entering = counters.enter(of, lease)
+      const entering = counters.enter(of, lease, proof)
       return entering instanceof Promise
         ? entering.then((entered) => letIn(of, lease, entered))
         : letIn(of, lease, entering)
     },
+    useUp,
     async read(token) {
       const of = limitedAccountsOf(token)
       return of === undefined ? [] : remainingOf(of, await counters.read(of))

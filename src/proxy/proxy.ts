@@ -152,7 +152,7 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   if (route === USAGE_ROUTE) return sendUsage(call, proxy.limits)
   proxy.audit.requireRecordable()
   // Whatever is answered from here on will tell the caller's limits.
-  const counted = call.caller && proxy.limits.enter(call.caller.token)
+  const counted = call.caller && proxy.limits.enter(call.caller.token, call.proof)
   call.counted = counted instanceof Promise ? await counted : counted
 
   requireAcceptableLength(headers, route.maxBodyBytes)
@@ -168,9 +168,10 @@ async function letIn(proxy: ProxyContext, call: Call, asked: Asked): Promise<voi
   const startedAtMs = performance.now()
   try {
     const found = authenticate(proxy, call, asked)
-    const { caller, dpopNonce } = found instanceof Promise ? await found : found
-    if (dpopNonce !== undefined) call.res.setHeader('dpop-nonce', dpopNonce)
+    const { caller, proof } = found instanceof Promise ? await found : found
+    if (proof?.nextNonce !== undefined) call.res.setHeader('dpop-nonce', proof.nextNonce)
     call.caller = caller
+    call.proof = proof
   } finally {
     proxy.metrics.observeVerification((performance.now() - startedAtMs) / 1000)
   }
@@ -203,6 +204,7 @@ async function answerQuestion(proxy: ProxyContext, call: Call): Promise<void> {
     call.asked = `${method} ${route.path}`
     await letIn(proxy, call, { headers, route, method, target })
     proxy.audit.requireRecordable()
+    if (call.caller !== undefined) await proxy.limits.useUp(call.caller.token, call.proof)
   } catch (error) {
     throw toVerdict(error)
   }

@@ -11,6 +11,7 @@ import {
   type LeasedCounters,
   type Leaving,
   type RecallingCounters,
+  type SingleUse,
 } from '../store/counters.ts'
 import type { MemoryCounters } from '../store/memory-counters.ts'
 import {
@@ -34,7 +35,7 @@ export type SharedCountersOptions = {
 }
 
 export type SharedCounters = Omit<RecallingCounters, 'enter' | 'leave'> & {
-  enter: (of: Accounts, lease: Lease) => Promise<Entered>
+  enter: (of: Accounts, lease: Lease, use?: SingleUse) => Promise<Entered>
   leave: (of: Accounts, lease: Lease, how: Leaving) => void
   isDegraded: () => boolean
   setModes: (next: OutageModes) => void
@@ -150,19 +151,25 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
   }
 
   return {
-    async enter(of, lease) {
-      if (isDegraded) return enterAlone(of, lease)
+    async enter(of, lease, use) {
+      if (isDegraded) {
+        if (use === undefined || (await shared.useUp(use, of.tenant))) return enterAlone(of, lease)
+        return { ...local.recall(of), isLetIn: false, wasUsed: true }
+      }
       try {
-        const entered = await shared.enter(of, nameOf(lease))
+        const entered = await shared.enter(of, nameOf(lease), use)
         if (!entered.isLetIn) return entered
         local.adopt(of, lease, entered)
         running.set(lease, { of, isShared: true })
         return entered
       } catch (error) {
         degrade(error, of)
+        // Whether it was used before, the others alone know.
+        if (use !== undefined) throw error
         return enterAlone(of, lease)
       }
     },
+    useUp: shared.useUp,
     leave(of, lease, how) {
       const isShared = running.get(lease)?.isShared === true
       running.delete(lease)

@@ -29,7 +29,11 @@ export type Balance = {
 
 /** The balances stand in the order of the accounts, with the request in them if it was let in. */
 export type Standing = { atMs: number; balances: readonly Balance[] }
-export type Entered = Standing & { isLetIn: boolean }
+/** `wasUsed`: what may be used once was used before, so that nothing was counted, and no balance is known. */
+export type Entered = Standing & { isLetIn: boolean; wasUsed?: boolean }
+
+/** What may be used once, such as a DPoP proof: an id of its own, and for how long that must be remembered. */
+export type SingleUse = { readonly id: string; readonly ttlSeconds: number }
 
 /** How a request ended. `tokens` is undefined where nobody knows what it took. */
 export type Leaving = {
@@ -56,8 +60,13 @@ export function requestsChange({ wasServed, wasEnteredElsewhere = false }: Leavi
  * One that may be away fails with AppError `temporarily_unavailable`.
  */
 export type Counters<Name = string> = {
-  /** Counts a request, which `lease` names, in every account, or in none when one of them has no room. */
-  enter: (of: Accounts, lease: Name) => Entered | Promise<Entered>
+  /**
+   * Counts a request, which `lease` names, in every account, or in none when one of them has no room. What may be used once
+   * is used by it, also where there is no room, and decides first.
+   */
+  enter: (of: Accounts, lease: Name, use?: SingleUse) => Entered | Promise<Entered>
+  /** The same where nothing is to be counted: whether it was unused. */
+  useUp: (use: SingleUse, tenant: string) => boolean | Promise<boolean>
   /** To be called for each request that was let in, when it is over. */
   leave: (of: Accounts, lease: Name, how: Leaving) => void | Promise<void>
   read: (of: Accounts) => Standing | Promise<Standing>

@@ -16,6 +16,7 @@ import {
   type Standing,
 } from './counters.ts'
 import { watchForJumps } from './jumping-clock.ts'
+import { createReplayMemory } from './replay-memory.ts'
 import {
   countOne,
   createSlidingMinute,
@@ -56,6 +57,7 @@ const SWEEP_INTERVAL_MS = 60_000
 /** Counts for this process alone. What neither runs nor counts any more is forgotten within a minute of use. */
 export function createMemoryCounters(clock: Clock): MemoryCounters {
   const tallies = new Map<string, Tally>()
+  const useUp = createReplayMemory(clock)
   let sweptAtMs = clock()
   const now = watchForJumps(clock, days, restoreDays)
 
@@ -108,8 +110,11 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
   }
 
   return {
-    enter({ accounts }, lease): Entered {
+    enter({ accounts }, lease, use): Entered {
       const nowMs = now()
+      if (use !== undefined && !useUp(use)) {
+        return { atMs: nowMs, balances: [], isLetIn: false, wasUsed: true }
+      }
       sweep(nowMs)
       const all = accounts.map((account) => find(account, nowMs))
       const isLetIn = all.every((used) => hasRoom(used.account, balanceOf(used, nowMs)))
@@ -143,6 +148,7 @@ export function createMemoryCounters(clock: Clock): MemoryCounters {
         tally.settled += 1
       }
     },
+    useUp,
     read,
     recall: read,
     days,

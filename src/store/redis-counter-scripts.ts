@@ -90,7 +90,7 @@ local function stand(account)
   if tokens then s[8] = s[3] * s.expected end
   return s
 end
-local accounts = #KEYS / 3
+local accounts = math.floor(#KEYS / 3)
 local standings = {}
 local function reply(first)
   local flat = { first, now }
@@ -102,14 +102,21 @@ end
 for account = 1, accounts do standings[account] = stand(account) end
 `
 
+export const WAS_USED = -1
+
 /** Gives 1 and the time, then the eight numbers of each account. */
 export const READ = createScript(`${STAND}return reply(1)`)
 
 /**
  * Enters all accounts or none. Gives 1 or 0 and the time, then the eight numbers of each account as they are now. Leases that
  * end later than one taken now are from before the clock was set back: they end with that one, unless somebody renews them.
+ * One key more is of what may be used once, and is there for so many ms as one argument more says: when it is there already,
+ * the answer is WAS_USED and the time, and nothing is counted.
  */
 export const ENTER = createScript(`${STAND}
+if #KEYS > accounts * 3 and not redis.call('SET', KEYS[#KEYS], 1, 'NX', 'PX', ARGV[#ARGV]) then
+  return { ${WAS_USED}, now }
+end
 local last = now + ARGV[3]
 for account = 1, accounts do
   local _, leases = keysOf(account)

@@ -8,9 +8,10 @@ import {
   type Accounts,
   type Balance,
   type LeasedCounters,
+  type SingleUse,
   type Standing,
 } from './counters.ts'
-import { ENTER, LEAVE, PROBE, READ, RENEW } from './redis-counter-scripts.ts'
+import { ENTER, LEAVE, PROBE, READ, RENEW, WAS_USED } from './redis-counter-scripts.ts'
 import { createRedisLink, type RedisScript } from './redis-link.ts'
 import type { RedisArgument } from './redis.ts'
 import type { RedisTarget } from './redis-url.ts'
@@ -43,18 +44,29 @@ export function openRedisCounters(
     script: RedisScript,
     of: Accounts,
     lease: string,
-    more: readonly RedisArgument[] = [],
+    more: { keys?: string[]; args?: RedisArgument[] } = {},
   ): Promise<unknown> =>
     link.run({
       script,
-      keys: keysOf(keyPrefix, of),
-      args: [clock?.() ?? '', lease, LEASE_MS, ...quotasOf(of), ...more],
+      keys: [...keysOf(keyPrefix, of), ...(more.keys ?? [])],
+      args: [clock?.() ?? '', lease, LEASE_MS, ...quotasOf(of), ...(more.args ?? [])],
     })
 
+  function enter(of: Accounts, lease: string, use: SingleUse | undefined): Promise<unknown> {
+    if (use === undefined) return run(ENTER, of, lease)
+    const key = `${placeOf(keyPrefix, of.tenant)}used:${digest(use.id)}`
+    return run(ENTER, of, lease, { keys: [key], args: [use.ttlSeconds * 1000] })
+  }
+
   return {
-    async enter(of, lease) {
-      const reply = standingReply.parse(await run(ENTER, of, lease))
-      return { isLetIn: reply[0] === 1, ...toStanding(reply) }
+    async enter(of, lease, use) {
+      const reply = standingReply.parse(await enter(of, lease, use))
+      const wasUsed = reply[0] === WAS_USED
+      return { isLetIn: reply[0] === 1, ...toStanding(reply), ...(wasUsed ? { wasUsed } : {}) }
+    },
+    async useUp(use, tenant) {
+      const [first] = standingReply.parse(await enter({ tenant, accounts: [] }, '', use))
+      return first !== WAS_USED
     },
     async renew(of, lease) {
       await run(RENEW, of, lease)
@@ -64,8 +76,8 @@ export function openRedisCounters(
     },
     async leave(of, lease, how) {
       const { tokens, isCut, enteredAtMs } = how
-      const more = [tokens ?? '', isCut === true ? 1 : 0, requestsChange(how), dayOf(enteredAtMs)]
-      await run(LEAVE, of, lease, more)
+      const args = [tokens ?? '', isCut === true ? 1 : 0, requestsChange(how), dayOf(enteredAtMs)]
+      await run(LEAVE, of, lease, { args })
     },
     async read(of) {
       return toStanding(standingReply.parse(await run(READ, of, '')))

@@ -5,7 +5,6 @@ import { epochSeconds, type Clock } from '../kernel/clock.ts'
 import { AuthError } from '../kernel/errors.ts'
 import { parseCompactJws, type CompactJws } from './compact-jws.ts'
 import { NONCE_LIFETIME_SECONDS, type DpopNonces } from './dpop-nonces.ts'
-import type { ReplayMemory } from './replay-memory.ts'
 import { normaliseTargetUri } from './target-uri.ts'
 
 /** What proofs may be signed with: asymmetric algorithms alone. */
@@ -32,14 +31,21 @@ export type ProvenRequest = {
   boundTo: string
 }
 
+/** A proof that is good unless it was used before: it has an id of its own, which must be remembered for that long. */
+export type GoodProof = {
+  readonly id: string
+  readonly ttlSeconds: number
+  /** What to answer with in `DPoP-Nonce` (RFC 9449 §9); undefined when the caller has it already. */
+  readonly nextNonce: string | undefined
+}
+
 /**
- * Gives the nonce to answer with, unless the caller has it already. AuthError `invalid_dpop_proof`, or `use_dpop_nonce`
- * with a `DPoP-Nonce`, when the proof is not good; AppError when it cannot be known whether it was used before.
+ * AuthError `invalid_dpop_proof`, or `use_dpop_nonce` with a `DPoP-Nonce`, when the proof is not good. Whether it was used
+ * before (§11.1) is left to be found out by whoever lets the request in.
  */
-export type DpopVerifier = (request: ProvenRequest) => Promise<string | undefined>
+export type DpopVerifier = (request: ProvenRequest) => Promise<GoodProof>
 
 export type DpopVerifierOptions = {
-  isNew: ReplayMemory
   nonces: DpopNonces
   clockSkewSeconds: number
   clock: Clock
@@ -65,11 +71,8 @@ type ProofClaims = z.infer<typeof claimsSchema>
  * not demanded: one of ours shows that the proof is fresh (§8), else `iat` has to.
  */
 export function createDpopVerifier(options: DpopVerifierOptions): DpopVerifier {
-  const { isNew, nonces, clockSkewSeconds, clock } = options
-  const rememberedSeconds = Math.max(
-    NONCE_LIFETIME_SECONDS,
-    MAX_AGE_SECONDS + 2 * clockSkewSeconds + 1,
-  )
+  const { nonces, clockSkewSeconds, clock } = options
+  const ttlSeconds = Math.max(NONCE_LIFETIME_SECONDS, MAX_AGE_SECONDS + 2 * clockSkewSeconds + 1)
 
   const isRecent = (iat: number): boolean => {
     const age = epochSeconds(clock) - iat
@@ -104,11 +107,12 @@ export function createDpopVerifier(options: DpopVerifierOptions): DpopVerifier {
     if ((await calculateJwkThumbprint(jwk)) !== boundTo) {
       throw refusal('is signed with another key than that of the token', 'dpop_jkt')
     }
-    // At the end, so that only the holder of a token can make us remember anything (§11.1).
-    const id = hash('sha256', JSON.stringify([boundTo, target, claims.jti]), 'base64url')
-    if (!(await isNew(id, rememberedSeconds))) throw refusal('was used before', 'dpop_replay')
     const nonce = nonces.current()
-    return nonce === claims.nonce ? undefined : nonce
+    return {
+      id: hash('sha256', JSON.stringify([boundTo, target, claims.jti]), 'base64url'),
+      ttlSeconds,
+      nextNonce: nonce === claims.nonce ? undefined : nonce,
+    }
   }
 }
 
@@ -166,6 +170,8 @@ async function verifySignature(proof = ''): Promise<void> {
     throw refusal('is not signed by the key in it', 'dpop_signature')
   }
 }
+
+export const usedBefore = (): AuthError => refusal('was used before', 'dpop_replay')
 
 const refusal = (what: string, reason: string): AuthError =>
   new AuthError('invalid_dpop_proof', `The DPoP proof ${what}.`, { reason })

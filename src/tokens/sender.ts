@@ -1,7 +1,7 @@
 import { AuthError } from '../kernel/errors.ts'
 import type { Confirmation } from './claims.ts'
 import type { PresentedToken } from './authorization.ts'
-import type { DpopVerifier } from './dpop-proof.ts'
+import type { DpopVerifier, GoodProof } from './dpop-proof.ts'
 
 /** A token as it came, and what came with it to show who sends it. */
 export type Presentation = PresentedToken & {
@@ -14,12 +14,12 @@ export type Presentation = PresentedToken & {
 
 /**
  * Requires that a token comes from whom it was issued to: with a proof of its key (RFC 9449 §7.1), in a TLS session with
- * its certificate (RFC 8705 §3), or, unbound, as a plain bearer token. Gives the DPoP nonce to answer with, if any.
+ * its certificate (RFC 8705 §3), or, unbound, as a plain bearer token. Gives the proof, if there is one, which counts once.
  */
 export type SenderCheck = (
   confirmation: Confirmation | undefined,
   presentation: Presentation,
-) => Promise<string | undefined>
+) => Promise<GoodProof | undefined>
 
 export function createSenderCheck(verifyProof: DpopVerifier): SenderCheck {
   return async function requireRightSender(confirmation, presentation) {

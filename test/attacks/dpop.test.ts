@@ -8,7 +8,7 @@ const PATH = '/v1/chat/completions'
 let proxy: LoneProxy
 let client: DpopClient
 beforeAll(async () => {
-  proxy = await startLoneProxy()
+  proxy = await startLoneProxy(['proxy.forwardAuth=true'])
   client = await createDpopClient(() => proxy.time.now)
 })
 afterAll(() => proxy.close())
@@ -52,6 +52,42 @@ describe('RFC 9449 §7.1: a DPoP-bound token at the proxy', () => {
     await expectRefused(await send(token, proof), 'invalid_dpop_proof', 'dpop_replay')
     const next = await client.prove({ method: 'POST', uri: uri(), accessToken: token })
     expect((await send(token, next)).status).toBe(200)
+  })
+
+  test('counts each proof once also where nothing is sent on', async () => {
+    const token = await bound()
+    for (const path of ['/_gatehouse/usage', `/_gatehouse/verify${PATH}`]) {
+      const method = path.endsWith(PATH) ? 'POST' : 'GET'
+      const asked = path.replace('/_gatehouse/verify', '')
+      const proof = await client.prove({
+        method,
+        uri: `${proxy.url}${asked}`,
+        accessToken: token,
+      })
+      const ask = () =>
+        fetch(`${proxy.url}${path}`, {
+          method,
+          headers: { authorization: `DPoP ${token}`, dpop: proof },
+        })
+      expect((await ask()).status).toBe(200)
+      await expectRefused(await ask(), 'invalid_dpop_proof', 'dpop_replay')
+    }
+  })
+
+  test('uses up no limit with a proof that was used, and the proof where a limit is used up', async () => {
+    const limits = { client: { rpm: 2 } }
+    const token = await proxy.issuer.sign({ cnf: { jkt: client.jkt }, client_id: 'twice', limits })
+    const prove = () => client.prove({ method: 'POST', uri: uri(), accessToken: token })
+    const first = await prove()
+    expect((await send(token, first)).status).toBe(200)
+    for (let i = 0; i < 5; i += 1) {
+      await expectRefused(await send(token, first), 'invalid_dpop_proof', 'dpop_replay')
+    }
+    expect((await send(token, await prove())).status).toBe(200)
+    const late = await prove()
+    expect((await send(token, late)).status).toBe(429)
+    proxy.time.now += 61_000
+    await expectRefused(await send(token, late), 'invalid_dpop_proof', 'dpop_replay')
   })
 
   test('without a proof, with that of a thief, or with one for another token is refused', async () => {

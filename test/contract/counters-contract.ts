@@ -75,6 +75,40 @@ export function describeCounters(subject: () => CountersUnderTest): void {
     ])
   })
 
+  test('what may be used once is used by the first who comes with it, and nothing is counted of the others', async () => {
+    const of = freshAccounts({ rpm: 9, concurrency: 9, daily_requests: 9 })
+    const { counters, peer } = subject()
+    const use = { id: lease(), ttlSeconds: 60 }
+    const entered = await Promise.all(
+      [counters, peer, counters].map(async (each) => each.enter(of, lease(), use)),
+    )
+    expect(entered.filter(({ isLetIn }) => isLetIn)).toHaveLength(1)
+    const others = entered.filter(({ isLetIn }) => !isLetIn)
+    expect(others).toEqual(Array(2).fill(expect.objectContaining({ wasUsed: true, balances: [] })))
+    expect(await counters.read(of)).toMatchObject({
+      balances: [{ minuteRequests: 1, running: 1, dayRequests: 1 }],
+    })
+    expect(await peer.useUp(use, of.tenant)).toBe(false)
+  })
+
+  test('what may be used once is used also by who finds no room, and where nothing is counted', async () => {
+    const of = freshAccounts({ rpm: 1 })
+    const { counters, peer } = subject()
+    const [late, other] = [
+      { id: lease(), ttlSeconds: 60 },
+      { id: lease(), ttlSeconds: 60 },
+    ]
+    await counters.enter(of, lease())
+    const refused = await counters.enter(of, lease(), late)
+    expect([refused.isLetIn, refused.wasUsed]).toEqual([false, undefined])
+    expect(await peer.useUp(late, of.tenant)).toBe(false)
+    expect([await peer.useUp(other, of.tenant), await counters.useUp(other, of.tenant)]).toEqual([
+      true,
+      false,
+    ])
+    expect(await counters.enter(of, lease(), other)).toMatchObject({ wasUsed: true })
+  })
+
   test('what was never used is read as unused', async () => {
     const { balances } = await subject().counters.read(
       freshAccounts({ rpm: 1, daily_tokens: 1, concurrency: 1 }),

@@ -71,13 +71,18 @@ describe.skipIf(!hasRedisServer).each([
     const [, , counters] = opened
     const before = new Set((await readLifetimes(servers)).keys())
     const of = freshAccounts({ rpm: 5, concurrency: 5, daily_requests: 5, daily_tokens: 5 })
-    const entered = await counters?.enter(of, 'one')
+    const proof = { id: 'a proof', ttlSeconds: 300 }
+    const entered = await counters?.enter(of, 'one', proof)
     expect(Math.abs((entered?.atMs ?? 0) - Date.now())).toBeLessThan(5000)
     const lives = [...(await readLifetimes(servers))].filter(([key]) => !before.has(key))
     const midnightInMs = 86_400_000 - (Date.now() % 86_400_000)
-    expect(lives).toHaveLength(3)
+    expect(lives).toHaveLength(4)
     for (const [key, ttlMs] of lives) {
-      const longest = key.includes(':day:') ? midnightInMs + 61_000 : 61_000
+      const longest = key.includes(':used:')
+        ? 300_000
+        : key.includes(':day:')
+          ? midnightInMs + 61_000
+          : 61_000
       expect([key, ttlMs > longest - 5000 && ttlMs <= longest]).toEqual([key, true])
     }
     const served = { tokens: 4, wasServed: true, enteredAtMs: Date.now() }
@@ -145,7 +150,7 @@ describe.skipIf(!hasRedisServer).each([
 
   test('what a name holds is not in a key', async () => {
     const of = { tenant: '{a}b', accounts: [{ id: 'secret:{x}', quota: { rpm: 1 } }] }
-    await underTest.counters.enter(of, 'one')
+    await underTest.counters.enter(of, 'one', { id: 'secret:{y}', ttlSeconds: 1 })
     expect([...(await readLifetimes(servers)).keys()].join()).not.toMatch(/secret|\{a\}/)
   })
 })

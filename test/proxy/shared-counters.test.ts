@@ -19,9 +19,13 @@ function startShared() {
     if (away.has(tenant)) throw new Error('away')
   }
   const shared: LeasedCounters = {
-    async enter(of, lease) {
+    async enter(of, lease, use) {
       require(of)
-      return counters.enter(of, lease)
+      return counters.enter(of, lease, use)
+    },
+    async useUp(use, tenant) {
+      require({ tenant, accounts: [] })
+      return counters.useUp(use, tenant)
     },
     async leave(of, lease, how) {
       require(of)
@@ -133,6 +137,25 @@ test('one that cannot be settled does not keep the others waiting for ever', asy
   away.clear()
   await waitUntil('they are shared again', async () => !proxy.isDegraded())
   expect(counters.read(of).balances).toMatchObject([{ dayTokens: 1 }])
+})
+
+test('while they are away, what may be used once lets in nobody, and others are counted alone', async () => {
+  const { away, start } = startShared()
+  const [of, elsewhere] = [freshAccounts({ rpm: 9 }), freshAccounts({ rpm: 9 })]
+  const proxy = start()
+  away.add(of.tenant)
+  const use = { id: 'proof', ttlSeconds: 60 }
+  for (const lease of ['unknown', 'known']) {
+    await expect(proxy.enter(of, lease, use)).rejects.toThrow('away')
+    await expect(proxy.useUp(use, of.tenant)).rejects.toThrow('away')
+  }
+  expect(proxy.isDegraded()).toBe(true)
+  expect(await proxy.enter(of, 'bearer')).toMatchObject({ isLetIn: true })
+  // Of a tenant that is counted in another place.
+  expect(await proxy.enter(elsewhere, 'once', use)).toMatchObject({ isLetIn: true })
+  const again = await proxy.enter(elsewhere, 'twice', use)
+  expect(again).toMatchObject({ isLetIn: false, wasUsed: true })
+  expect(proxy.recall(elsewhere)).toMatchObject({ balances: [{ minuteRequests: 1 }] })
 })
 
 describe('where single limits have a mode of their own', () => {

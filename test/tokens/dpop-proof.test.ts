@@ -7,9 +7,10 @@ import { createDpopNonces, type DpopNonces } from '../../src/tokens/dpop-nonces.
 import {
   createDpopVerifier,
   DPOP_ALGORITHMS,
+  usedBefore,
   type DpopVerifier,
 } from '../../src/tokens/dpop-proof.ts'
-import { createReplayMemory } from '../../src/tokens/replay-memory.ts'
+import { createReplayMemory, type ReplayMemory } from '../../src/store/replay-memory.ts'
 import { createDpopClient, type DpopClient } from '../support/dpop-client.ts'
 
 const METHOD = 'POST'
@@ -22,6 +23,7 @@ const clock = () => now
 let client: DpopClient
 let nonces: DpopNonces
 let verify: DpopVerifier
+let isUnused: ReplayMemory
 beforeAll(async () => {
   client = await createDpopClient(clock)
 })
@@ -29,16 +31,20 @@ beforeEach(() => {
   now = 1_800_000_000_000
   const key = randomBytes(32)
   nonces = createDpopNonces(() => key, clock)
+  isUnused = createReplayMemory(clock)
   verify = createDpopVerifier({
-    isNew: createReplayMemory(clock),
     nonces,
     clockSkewSeconds: 30,
     clock,
   })
 })
 
-const check = (proof: string | undefined, over: Partial<typeof REQUEST> = {}) =>
-  verify({ ...REQUEST, ...over, proof, boundTo: client.jkt })
+/** As whoever lets a request in; gives the nonce to answer with. */
+async function check(proof: string | undefined, over: Partial<typeof REQUEST> = {}) {
+  const good = await verify({ ...REQUEST, ...over, proof, boundTo: client.jkt })
+  if (!isUnused(good)) throw usedBefore()
+  return good.nextNonce
+}
 
 /** The code and the reason of the refusal; `accepted` when there is none. */
 async function outcomeOf(proof: string | undefined, over: Partial<typeof REQUEST> = {}) {
@@ -59,7 +65,8 @@ describe('a DPoP proof (RFC 9449 §4.3)', () => {
   test.each(DPOP_ALGORITHMS)('signed with %s is accepted', async (alg) => {
     const signer = await createDpopClient(clock, alg)
     const proof = await signer.prove(REQUEST)
-    await expect(verify({ ...REQUEST, proof, boundTo: signer.jkt })).resolves.toBe(nonces.current())
+    const { nextNonce } = await verify({ ...REQUEST, proof, boundTo: signer.jkt })
+    expect(nextNonce).toBe(nonces.current())
   })
 
   test('1: two of them, or none, are refused', async () => {

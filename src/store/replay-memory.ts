@@ -1,8 +1,9 @@
-import { AppError } from '../kernel/errors.ts'
 import type { Clock } from '../kernel/clock.ts'
+import { AppError } from '../kernel/errors.ts'
+import type { SingleUse } from './counters.ts'
 
-/** Says whether an id is new, and remembers it for that long: true once, false from then on. */
-export type ReplayMemory = (id: string, ttlSeconds: number) => boolean | Promise<boolean>
+/** Says whether something is unused, which it is no more from then on. */
+export type ReplayMemory = (use: SingleUse) => boolean
 
 const MAX_REMEMBERED = 500_000
 
@@ -21,7 +22,7 @@ export function createReplayMemory(clock: Clock, maxRemembered = MAX_REMEMBERED)
     }
   }
 
-  return function isNew(id, ttlSeconds) {
+  return function isUnused({ id, ttlSeconds }) {
     forgetEnded()
     if ((endsAtMs.get(id) ?? 0) > clock()) return false
     if (endsAtMs.size >= maxRemembered) {
