@@ -2,6 +2,8 @@ import { Cluster, Redis, type DNSLookupFunction } from 'ioredis'
 import { z } from 'zod'
 import type { RedisTarget } from './redis-url.ts'
 
+makeStringMethodsFast()
+
 export type RedisArgument = string | number | Buffer
 export type RedisCommand = readonly [name: string, ...args: RedisArgument[]]
 
@@ -99,6 +101,17 @@ function connect({ target, tls = {}, silenceMs }: RedisClientOptions): Redis | C
     sentinelReconnectStrategy: () => CONNECT_TIMEOUT_MS,
     failoverDetector: true,
   })
+}
+
+/**
+ * ioredis has a class that extends String, from which on V8 keeps `String.prototype` as a hash table: whatever calls a method of a
+ * string looks it up anew each time, compiled code too. When code that has run a few times reads a property of a string object, it
+ * becomes fast again, and stays so.
+ */
+function makeStringMethodsFast(): void {
+  class Text extends String {}
+  const lengthOf = (text: Text): number => text.length
+  for (let i = 0; i < 100; i += 1) lengthOf(new Text())
 }
 
 /**
