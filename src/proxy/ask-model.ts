@@ -76,11 +76,12 @@ async function send(
     maxBytes: maxBodyBytes,
     idleMs,
     bytes: call.bytes,
-    onChunk: meter.onRequestChunk,
+    onChunk: (chunk) => meter.onRequestChunk(chunk),
     onSpent,
     ending,
   })
   const body = reading instanceof Promise ? await reading : reading
+  if (body instanceof Buffer) meter.onRequestBody(body)
   const { method = '', url: target = '' } = req
   const span = call.span?.child(method)
   const request = {
@@ -103,8 +104,6 @@ async function send(
     observer: meter,
   }
   const forwarded = forward(exchange, slot, request)
-  // While the model server is at work.
-  if (body instanceof Buffer) meter.onRequestChunk(body)
   await (span === undefined ? forwarded : traced(span, call, forwarded))
 }
 

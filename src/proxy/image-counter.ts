@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { createJsonScanner, listOf, objectWith, SOUGHT } from './json-scanner.ts'
+import { createJsonScanner, listOf, objectWith, SOUGHT, type Finder } from './json-scanner.ts'
 import { identityTypeOf } from './media-type.ts'
 
 /** Is shown a request's body as it passes, and counts the images in it. */
@@ -11,29 +11,38 @@ export type ImageCounter = { onChunk: (chunk: Buffer) => void; count: () => numb
  * among its first 1,000 parts.
  */
 export function createImageCounter(headers: IncomingHttpHeaders): ImageCounter {
-  let images = 0
-  const onImage = () => {
-    images += 1
+  const type = identityTypeOf(headers)
+  if (type === 'application/json') return new JsonImages()
+  const boundary = type === 'multipart/form-data' ? boundaryOf(headers) : undefined
+  return boundary === undefined ? NO_IMAGES : countFiles(boundary)
+}
+
+const NO_IMAGES: ImageCounter = { onChunk: () => undefined, count: () => 0 }
+
+class JsonImages implements ImageCounter, Finder {
+  readonly #scanner = createJsonScanner(IMAGES, this)
+  #images = 0
+
+  onFound(): void {
+    this.#images += 1
   }
-  const count = () => images
-  switch (identityTypeOf(headers)) {
-    case 'application/json': {
-      const { scan } = createJsonScanner(IMAGES, { onFound: onImage })
-      return { count, onChunk: (chunk) => scan(chunk, 0, chunk.length) }
-    }
-    case 'multipart/form-data': {
-      const boundary = boundaryOf(headers)
-      return {
-        count,
-        onChunk: boundary === undefined ? ignore : createFormReader(boundary, onImage),
-      }
-    }
-    default:
-      return { count, onChunk: ignore }
+
+  onChunk(chunk: Buffer): void {
+    this.#scanner.scan(chunk, 0, chunk.length)
+  }
+
+  count(): number {
+    return this.#images
   }
 }
 
-const ignore = () => undefined
+function countFiles(boundary: string): ImageCounter {
+  let files = 0
+  const onChunk = createFormReader(boundary, () => {
+    files += 1
+  })
+  return { onChunk, count: () => files }
+}
 
 const CHAT_MESSAGE = objectWith({ content: listOf(objectWith({ image_url: SOUGHT })) })
 const IMAGES = objectWith({ messages: listOf(CHAT_MESSAGE), image: SOUGHT })

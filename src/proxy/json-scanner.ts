@@ -44,11 +44,10 @@ export type Finder = {
   onCounts?: (counts: Readonly<Counts>) => void
 }
 
+/** Of one document. */
 export type JsonScanner = {
   /** Goes on with the bytes from `from` up to `to`. */
   scan: (bytes: Buffer, from: number, to: number) => void
-  /** What comes next is another document. */
-  restart: () => void
 }
 
 const SPACE = 0x20
@@ -69,59 +68,47 @@ const SHORT_BYTES = 32
 
 const NOTHING = Buffer.alloc(0)
 
-/** How far a document has been read. */
-type Reading = {
+/**
+ * Finds places in a document that comes in pieces and is not kept: depth and strings are followed byte by byte, so that a text which
+ * looks like what is sought is only a text. The insides of strings are jumped over. A name spelt with escapes is not known.
+ */
+export const createJsonScanner = (root: Place, finder: Finder): JsonScanner =>
+  new Reading(root, finder)
+
+/** How far a document has been read. A class, because two are made for every request: closures take twice the memory. */
+class Reading implements JsonScanner {
   readonly root: Place
   readonly finder: Finder
   /** The open objects and arrays on a way to something. */
-  readonly path: Place[]
+  readonly path: Place[] = []
   /** How many are open inside of these that lead nowhere. */
-  beyond: number
+  beyond = 0
   /** In an object, the next string is a name. */
-  isNameNext: boolean
+  isNameNext = false
   /** Where the name read last leads. */
   member: Member | undefined
   /** The string that has begun with bytes before these, if one has. */
   cut: Cut | undefined
   /** That string has ended in a backslash that is itself not escaped. */
-  isEscaped: boolean
+  isEscaped = false
   /** What of a name came with bytes before these. */
-  nameBefore: Buffer
+  nameBefore: Buffer = NOTHING
   /** What has come of a number that counts. */
-  number: string
-  counts: Counts
+  number = ''
+  counts: Counts = {}
+
+  constructor(root: Place, finder: Finder) {
+    this.root = root
+    this.finder = finder
+  }
+
+  scan(bytes: Buffer, from: number, to: number): void {
+    scan(this, bytes, from, to)
+  }
 }
 
 /** Of what is `sought`, no byte has come yet: it may be empty. */
 type Cut = 'name' | 'sought' | 'text'
-
-/**
- * Finds places in a document that comes in pieces and is not kept: depth and strings are followed byte by byte, so that a text which
- * looks like what is sought is only a text. The insides of strings are jumped over. A name spelt with escapes is not known.
- */
-export function createJsonScanner(root: Place, finder: Finder): JsonScanner {
-  let reading = begin(root, finder)
-  return {
-    scan: (bytes, from, to) => scan(reading, bytes, from, to),
-    restart() {
-      reading = begin(root, finder)
-    },
-  }
-}
-
-const begin = (root: Place, finder: Finder): Reading => ({
-  root,
-  finder,
-  path: [],
-  beyond: 0,
-  isNameNext: false,
-  member: undefined,
-  cut: undefined,
-  isEscaped: false,
-  nameBefore: NOTHING,
-  number: '',
-  counts: {},
-})
 
 function scan(reading: Reading, bytes: Buffer, from: number, to: number): void {
   if (from === to) return

@@ -6,11 +6,11 @@ import { createUsageMeter } from '../../src/proxy/usage-meter.ts'
 /** How many images are found in a body that comes in pieces of that many bytes. */
 function countImages(body: string | Buffer, contentType: string, pieceBytes = 1_000_000): number {
   const bytes = Buffer.from(body)
-  const { onChunk, count } = createImageCounter({ 'content-type': contentType })
+  const images = createImageCounter({ 'content-type': contentType })
   for (let at = 0; at < bytes.length; at += pieceBytes) {
-    onChunk(bytes.subarray(at, at + pieceBytes))
+    images.onChunk(bytes.subarray(at, at + pieceBytes))
   }
-  return count()
+  return images.count()
 }
 
 const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } }
@@ -88,15 +88,20 @@ test('what is encoded, of another type or without a boundary is not counted', ()
   expect(countImages('--x\r\n', 'multipart/form-data')).toBe(0)
 })
 
+const IMAGE = Buffer.from('{"image":"iVBORw0KGgo="}')
+
 test.each([
-  [200, { images: 1, completion_tokens: 5 }],
-  [400, { completion_tokens: 5 }],
-])('an answer %i is metered with the images that it read', (status, expected) => {
+  [200, 'a body in one', { images: 1, completion_tokens: 5 }],
+  [200, 'a body in pieces', { images: 1, completion_tokens: 5 }],
+  [400, 'a body in one', { completion_tokens: 5 }],
+  [400, 'a body in pieces', { completion_tokens: 5 }],
+])('an answer %i to %s is metered with the images that it read', (status, body, expected) => {
   let usage: unknown
   const meter = createUsageMeter({ 'content-type': 'application/json' }, (known) => {
     usage = known
   })
-  meter.onRequestChunk(Buffer.from('{"image":"iVBORw0KGgo="}'))
+  if (body === 'a body in one') meter.onRequestBody(IMAGE)
+  else for (const byte of IMAGE) meter.onRequestChunk(Buffer.of(byte))
   meter.onHeaders(status, { 'content-type': 'application/json' })
   meter.onChunk(Buffer.from('{"usage":{"completion_tokens":5}}'))
   expect(usage).toEqual(expected)

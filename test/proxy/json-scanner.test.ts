@@ -20,11 +20,11 @@ type Found = { sought: number; counts: Counts[] }
 
 function scanPieces(pieces: readonly Buffer[]): Found {
   const found: Found = { sought: 0, counts: [] }
-  const { scan } = createJsonScanner(ROOT, {
+  const scanner = createJsonScanner(ROOT, {
     onFound: () => void (found.sought += 1),
     onCounts: (counts) => void found.counts.push(counts),
   })
-  for (const piece of pieces) scan(piece, 0, piece.length)
+  for (const piece of pieces) scanner.scan(piece, 0, piece.length)
   return found
 }
 
