@@ -1,10 +1,11 @@
 import type { Clock } from '../kernel/clock.ts'
+import type { SenderRequirement } from '../issuer/token-authentication.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createUseOnce } from '../store/use-once.ts'
 import { createDpopNonces } from '../tokens/dpop-nonces.ts'
 import { createDpopVerifier, usedBefore } from '../tokens/dpop-proof.ts'
-import { createSenderCheck, type SenderCheck } from '../tokens/sender.ts'
+import { createSenderCheck } from '../tokens/sender.ts'
 
 type Shared = { store: Store; secrets: InstallationSecrets }
 
@@ -16,13 +17,12 @@ export function issuerSenderCheck(
   { store, secrets }: Shared,
   clockSkewSeconds: number,
   clock: Clock,
-): SenderCheck {
+): SenderRequirement {
   const nonces = createDpopNonces(() => secrets.dpopNonceKey, clock)
   const check = createSenderCheck(createDpopVerifier({ nonces, clockSkewSeconds, clock }))
   const isNew = createUseOnce(store, 'used-dpop-proofs')
   return async function requireRightSender(confirmation, presentation) {
     const proof = await check(confirmation, presentation)
     if (proof !== undefined && !(await isNew(proof.id, proof.ttlSeconds))) throw usedBefore()
-    return proof
   }
 }

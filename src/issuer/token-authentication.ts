@@ -10,11 +10,14 @@ import type { TokenVerifier } from '../tokens/verify.ts'
 
 export type TokenAuthenticator = (req: IncomingMessage, scope: string) => Promise<AccessToken>
 
+/** Uses up the proof, too. */
+export type SenderRequirement = (...of: Parameters<SenderCheck>) => Promise<void>
+
 export type TokenAuthenticatorOptions = Pick<RevocationGuard, 'requireNotRevoked'> & {
   issuer: string
   /** Leaves it to us to require the sender of a bound token. */
   verify: TokenVerifier
-  requireRightSender: SenderCheck
+  requireRightSender: SenderRequirement
   /** The TLS terminators, which say in `Client-Cert` whose certificate they have seen. */
   trustedProxies: BlockList
 }

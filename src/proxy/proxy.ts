@@ -147,7 +147,7 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
   if (isOpenPreflight) return sendPreflight(proxy, call)
   const route = proxy.table.match(method, target)
   call.route = route.path
-  await letIn(proxy, call, { headers, route, method, target })
+  await requireCaller(proxy, call, { headers, route, method, target })
   if (route === OWN_DOCUMENT) return sendMetadata(call, proxy.ownDocument)
   if (route === USAGE_ROUTE) return sendUsage(call, proxy.limits)
   proxy.audit.requireRecordable()
@@ -161,8 +161,8 @@ async function answerCall(proxy: ProxyContext, call: Call): Promise<void> {
 
 type Asked = { headers: RequestHeaders; route: Route; method: string; target: string }
 
-/** Who calls is known from here on, and may use the route. */
-async function letIn(proxy: ProxyContext, call: Call, asked: Asked): Promise<void> {
+/** Who calls is known from here on, and may use the route; a proof remains to be used up. */
+async function requireCaller(proxy: ProxyContext, call: Call, asked: Asked): Promise<void> {
   const { scopes } = asked.route
   if (scopes === undefined) return
   const startedAtMs = performance.now()
@@ -202,9 +202,10 @@ async function answerQuestion(proxy: ProxyContext, call: Call): Promise<void> {
     const { method, target } = askedRequest(call.req)
     const route = proxy.table.match(method, target)
     call.asked = `${method} ${route.path}`
-    await letIn(proxy, call, { headers, route, method, target })
+    await requireCaller(proxy, call, { headers, route, method, target })
     proxy.audit.requireRecordable()
     if (call.caller !== undefined) await proxy.limits.useUp(call.caller.token, call.proof)
+    call.ending.throwIfEnded()
   } catch (error) {
     throw toVerdict(error)
   }

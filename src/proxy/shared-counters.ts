@@ -150,35 +150,44 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
     return entered
   }
 
+  /** Whether what may be used once was used before, the others alone know. */
+  async function enter(of: Accounts, lease: Lease, use?: SingleUse): Promise<Entered> {
+    if (isDegraded && use !== undefined) {
+      if (await shared.useUp(use, of.tenant)) return enter(of, lease)
+      return { ...local.recall(of), balances: [], isLetIn: false, wasUsed: true }
+    }
+    if (isDegraded) return enterAlone(of, lease)
+    try {
+      const entered = await shared.enter(of, nameOf(lease), use)
+      if (!entered.isLetIn) return entered
+      local.adopt(of, lease, entered)
+      running.set(lease, { of, isShared: true })
+      return entered
+    } catch (error) {
+      degrade(error, of)
+      if (use === undefined) return enterAlone(of, lease)
+      // It may have been counted all the same.
+      tellEnd(of, lease, NOT_LET_IN)
+      throw error
+    }
+  }
+
+  function tellEnd(of: Accounts, lease: Lease, how: Leaving): void {
+    if (!hasEffect(of, how)) return
+    const sent = settle({ of, name: nameOf(lease), how, tries: 1 }).finally(() =>
+      settling.delete(sent),
+    )
+    settling.add(sent)
+  }
+
   return {
-    async enter(of, lease, use) {
-      if (isDegraded) {
-        if (use === undefined || (await shared.useUp(use, of.tenant))) return enterAlone(of, lease)
-        return { ...local.recall(of), isLetIn: false, wasUsed: true }
-      }
-      try {
-        const entered = await shared.enter(of, nameOf(lease), use)
-        if (!entered.isLetIn) return entered
-        local.adopt(of, lease, entered)
-        running.set(lease, { of, isShared: true })
-        return entered
-      } catch (error) {
-        degrade(error, of)
-        // Whether it was used before, the others alone know.
-        if (use !== undefined) throw error
-        return enterAlone(of, lease)
-      }
-    },
+    enter,
     useUp: shared.useUp,
     leave(of, lease, how) {
       const isShared = running.get(lease)?.isShared === true
       running.delete(lease)
       local.leave(of, lease, how)
-      const known = { ...how, wasEnteredElsewhere: !isShared }
-      if (!hasEffect(of, known)) return
-      const ended = { of, name: nameOf(lease), how: known, tries: 1 }
-      const sent = settle(ended).finally(() => settling.delete(sent))
-      settling.add(sent)
+      tellEnd(of, lease, { ...how, wasEnteredElsewhere: !isShared })
     },
     async read(of) {
       try {
@@ -203,6 +212,14 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
       await Promise.all(settling)
     },
   }
+}
+
+/** Gives back its place, and nothing of its day: whether that was counted, nobody knows. */
+const NOT_LET_IN: Leaving = {
+  tokens: undefined,
+  wasServed: false,
+  wasEnteredElsewhere: true,
+  enteredAtMs: 0,
 }
 
 const hasEffect = ({ accounts }: Accounts, how: Leaving): boolean =>

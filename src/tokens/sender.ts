@@ -14,7 +14,7 @@ export type Presentation = PresentedToken & {
 
 /**
  * Requires that a token comes from whom it was issued to: with a proof of its key (RFC 9449 §7.1), in a TLS session with
- * its certificate (RFC 8705 §3), or, unbound, as a plain bearer token. Gives the proof, if there is one, which counts once.
+ * its certificate (RFC 8705 §3), or, unbound, as a plain bearer token. Gives the proof, if there is one: it counts once, and remains to be used up.
  */
 export type SenderCheck = (
   confirmation: Confirmation | undefined,

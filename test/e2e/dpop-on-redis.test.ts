@@ -8,13 +8,19 @@ import { startProxy } from '../../src/cli/start-proxy.ts'
 import type { Config } from '../../src/config/schema.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { createLog } from '../../src/kernel/log.ts'
+import {
+  createLiveRevocations,
+  type FedRevocations,
+} from '../../src/revocations/live-revocations.ts'
 import { newClientSchema } from '../../src/registry/client.ts'
 import { createDpopClient, type DpopClient } from '../support/dpop-client.ts'
 import { startModelServer, type ModelServer } from '../support/model-server.ts'
+import { startLoneProxy } from '../support/lone-proxy.ts'
 import { pairOf } from '../support/pair.ts'
 import { hasRedisServer } from '../support/redis-binary.ts'
 import { startRedis, type RedisServers } from '../support/redis-server.ts'
 import { startTestIssuer, type TestIssuer } from '../support/test-issuer.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const around = { log: createLog('silent'), clock: systemClock }
 
@@ -69,6 +75,39 @@ describe.skipIf(!hasRedisServer)('on one Redis', () => {
       const nonce = refused.headers.get('dpop-nonce')
       expect((await ask(configs[1], await prove({ iat: 1, nonce }))).status).toBe(200)
     })
+  })
+
+  test('a question of ForwardAuth is refused whose token is revoked while its proof waits', async () => {
+    let revocations: FedRevocations | undefined
+    const proxy = await startLoneProxy(
+      [`redis.url=${servers.url}`, 'proxy.forwardAuth=true'],
+      (clock) => {
+        revocations = createLiveRevocations(clock)
+        revocations.markComplete()
+        return revocations
+      },
+    )
+    const exp = Math.floor(proxy.time.now / 1000) + 600
+    const accessToken = await proxy.issuer.sign({ cnf: { jkt: dpop.jkt }, jti: 'revoked', exp })
+    const proof = await dpop.prove({
+      method: 'GET',
+      uri: `${proxy.url}/v1/models`,
+      accessToken,
+    })
+    const link = servers.nodes[0]?.link
+    // It does not answer scripts, and still says who waits.
+    await link?.send(['client', 'pause', 10_000, 'write'])
+    const asked = fetch(`${proxy.url}/_gatehouse/verify/v1/models`, {
+      headers: { authorization: `DPoP ${accessToken}`, dpop: proof },
+    })
+    await waitUntil('the question waits', async () =>
+      /flags=b .* cmd=eval/.test(String(await link?.send(['client', 'list']))),
+    )
+    revocations?.receive([{ id: '1', entry: { kind: 'jti', value: 'revoked', exp } }])
+    await link?.send(['client', 'unpause'])
+    const answer = await asked
+    expect([answer.status, await answer.text()]).toEqual([401, expect.stringContaining('revoked')])
+    await proxy.close()
   })
 
   describe('two proxies', () => {

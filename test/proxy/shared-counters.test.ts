@@ -158,6 +158,46 @@ test('while they are away, what may be used once lets in nobody, and others are 
   expect(proxy.recall(elsewhere)).toMatchObject({ balances: [{ minuteRequests: 1 }] })
 })
 
+test('of a request that was counted and not let in, because nobody said so in time, no place remains', async () => {
+  const { away, counters, shared, start } = startShared()
+  const of = freshAccounts({ concurrency: 1, daily_requests: 9 })
+  let isSilent = true
+  const proxy = start({
+    async enter(accounts, lease, use) {
+      const entered = await shared.enter(accounts, lease, use)
+      if (isSilent) throw new Error('too late')
+      return entered
+    },
+  })
+  const proofs = ['first', 'second'].map((id) => ({ id, ttlSeconds: 60 }))
+  await expect(proxy.enter(of, 'refused', proofs[0])).rejects.toThrow('too late')
+  away.clear()
+  isSilent = false
+  await waitUntil('they are shared again', async () => !proxy.isDegraded())
+  expect(counters.read(of)).toMatchObject({ balances: [{ running: 0, dayRequests: 1 }] })
+  expect(await proxy.enter(of, 'again', proofs[1])).toMatchObject({ isLetIn: true })
+})
+
+test('a proof that is waited for while they come back is counted with the others', async () => {
+  const { away, counters, shared, start } = startShared()
+  const of = freshAccounts({ rpm: 9 })
+  const answered = Promise.withResolvers<void>()
+  const proxy = start({
+    async useUp(use, tenant) {
+      await answered.promise
+      return shared.useUp(use, tenant)
+    },
+  })
+  away.add(of.tenant)
+  await proxy.enter(of, 'alone')
+  const entering = proxy.enter(of, 'waits', { id: 'proof', ttlSeconds: 60 })
+  away.clear()
+  await waitUntil('they are shared again', async () => !proxy.isDegraded())
+  answered.resolve()
+  expect(await entering).toMatchObject({ isLetIn: true })
+  expect(counters.read(of)).toMatchObject({ balances: [{ minuteRequests: 1 }] })
+})
+
 describe('where single limits have a mode of their own', () => {
   test('each is counted alone, refused or not held as its mode says', async () => {
     const { away, start } = startShared()
