@@ -14,6 +14,7 @@ const PARTS = [
   'test/proxy/{admission-simulation,answer-parser-peer,answer-passage,fair-queue,upstream-connection,upstream-pool,upstream-tls}.test.ts',
   'test/registry/expiring-secrets.test.ts',
   'test/revocations/{follow-issuer,kept-revocations}.test.ts',
+  'test/store/string-methods.test.ts',
   'test/tokens/remote-jwks.test.ts',
 ]
 

@@ -62,9 +62,9 @@ export function createWaitingLines(
   }
 
   function append(draft: string): void {
-    const unsigned = `${draft},"prev":"${head.hash}"}`
-    const hash = hashOf(unsigned)
-    const line = `${unsigned.slice(0, -1)},"hash":"${hash}"}\n`
+    const linked = `${draft},"prev":"${head.hash}"`
+    const hash = hashOf(`${linked}}`)
+    const line = `${linked},"hash":"${hash}"}\n`
     const room = roomFor(line.length * MAX_BYTES_PER_UNIT)
     room.used += room.buffer.write(line, room.used)
     head = { seq: head.seq + 1, hash }

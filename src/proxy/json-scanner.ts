@@ -75,7 +75,7 @@ const NOTHING = Buffer.alloc(0)
 export const createJsonScanner = (root: Place, finder: Finder): JsonScanner =>
   new Reading(root, finder)
 
-/** How far a document has been read. A class, because two are made for every request: closures take twice the memory. */
+/** How far a document has been read. A class, because requests make two of them, and closures take twice the memory. */
 class Reading implements JsonScanner {
   readonly root: Place
   readonly finder: Finder

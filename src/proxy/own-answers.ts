@@ -16,11 +16,12 @@ export function sendMetadata(call: Call, document: string): void {
 
 /** What the caller has left, and nothing of others; also to who has nothing left. */
 export async function sendUsage(call: Call, limits: Limits): Promise<void> {
-  const { caller, proof } = call
+  const { caller, proof, ending } = call
   if (caller === undefined) throw new TypeError('the route needs a token')
   const { token } = caller
   // Asked at the same time, because the answer waits for both.
   const [remaining] = await Promise.all([limits.read(token), limits.useUp(token, proof)])
+  ending.throwIfEnded()
   if (remaining.length > 0) {
     call.res.setHeaders(new Map(Object.entries(rateLimitHeaders(remaining))))
   }

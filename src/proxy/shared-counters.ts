@@ -56,7 +56,8 @@ type Settling = { of: Accounts; name: string; how: Leaving; tries: number }
 
 /**
  * Counts with all other proxies and, while that cannot be done, each limit by its mode. Only requests that come before it is known that
- * the shared counters are away have waited for them; the others do not, until a question in the background is answered.
+ * the shared counters are away have waited for them, and those that use up a proof; the others do not, until a question in the background
+ * is answered.
  */
 export function createSharedCounters(options: SharedCountersOptions): SharedCounters {
   const { shared, local, log, probeIntervalMs = PROBE_INTERVAL_MS } = options
@@ -165,10 +166,13 @@ export function createSharedCounters(options: SharedCountersOptions): SharedCoun
       return entered
     } catch (error) {
       degrade(error, of)
-      if (use === undefined) return enterAlone(of, lease)
-      // It may have been counted all the same.
-      tellEnd(of, lease, NOT_LET_IN)
-      throw error
+      try {
+        if (use === undefined) return enterAlone(of, lease)
+        throw error
+      } finally {
+        // They may have counted it all the same.
+        if (!running.has(lease)) tellEnd(of, lease, NOT_LET_IN)
+      }
     }
   }
 

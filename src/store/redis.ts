@@ -2,6 +2,7 @@ import { Cluster, Redis, type DNSLookupFunction } from 'ioredis'
 import { z } from 'zod'
 import type { RedisTarget } from './redis-url.ts'
 
+// At once: whoever has loaded ioredis is slower from then on.
 makeStringMethodsFast()
 
 export type RedisArgument = string | number | Buffer
@@ -106,7 +107,7 @@ function connect({ target, tls = {}, silenceMs }: RedisClientOptions): Redis | C
 /**
  * ioredis has a class that extends String, from which on V8 keeps `String.prototype` as a hash table: whatever calls a method of a
  * string looks it up anew each time, compiled code too. When code that has run a few times reads a property of a string object, it
- * becomes fast again, and stays so.
+ * becomes fast again.
  */
 function makeStringMethodsFast(): void {
   class Text extends String {}

@@ -158,25 +158,33 @@ test('while they are away, what may be used once lets in nobody, and others are 
   expect(proxy.recall(elsewhere)).toMatchObject({ balances: [{ minuteRequests: 1 }] })
 })
 
-test('of a request that was counted and not let in, because nobody said so in time, no place remains', async () => {
-  const { away, counters, shared, start } = startShared()
-  const of = freshAccounts({ concurrency: 1, daily_requests: 9 })
-  let isSilent = true
-  const proxy = start({
-    async enter(accounts, lease, use) {
-      const entered = await shared.enter(accounts, lease, use)
-      if (isSilent) throw new Error('too late')
-      return entered
-    },
-  })
-  const proofs = ['first', 'second'].map((id) => ({ id, ttlSeconds: 60 }))
-  await expect(proxy.enter(of, 'refused', proofs[0])).rejects.toThrow('too late')
-  away.clear()
-  isSilent = false
-  await waitUntil('they are shared again', async () => !proxy.isDegraded())
-  expect(counters.read(of)).toMatchObject({ balances: [{ running: 0, dayRequests: 1 }] })
-  expect(await proxy.enter(of, 'again', proofs[1])).toMatchObject({ isLetIn: true })
-})
+test.each<['with' | 'without', OutageModes]>([
+  ['with', { onFailure: 'local' }],
+  ['without', { onFailure: 'refuse' }],
+])(
+  'of a request %s a proof that was counted and not let in no place remains',
+  async (proof, modes) => {
+    const { counters, shared, start } = startShared()
+    const of = freshAccounts({ concurrency: 1, daily_requests: 9 })
+    let isSilent = true
+    const proxy = start(
+      {
+        async enter(accounts, lease, use) {
+          const entered = await shared.enter(accounts, lease, use)
+          if (isSilent) throw new Error('too late')
+          return entered
+        },
+      },
+      modes,
+    )
+    const use = (id: string) => (proof === 'with' ? { id, ttlSeconds: 60 } : undefined)
+    await expect(proxy.enter(of, 'refused', use('first'))).rejects.toThrow()
+    isSilent = false
+    await waitUntil('they are shared again', async () => !proxy.isDegraded())
+    expect(counters.read(of)).toMatchObject({ balances: [{ running: 0, dayRequests: 1 }] })
+    expect(await proxy.enter(of, 'again', use('second'))).toMatchObject({ isLetIn: true })
+  },
+)
 
 test('a proof that is waited for while they come back is counted with the others', async () => {
   const { away, counters, shared, start } = startShared()
