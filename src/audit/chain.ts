@@ -7,7 +7,7 @@ export type ChainHead = { seq: number; hash: string }
 export const CHAIN_START: ChainHead = { seq: 0, hash: '' }
 
 /** What a line says of itself: the SHA-256 of its text without this member. */
-export const hashOf = (text: string): string => hash('sha256', text, 'base64url')
+export const hashOf = (text: string | Buffer): string => hash('sha256', text, 'base64url')
 
 const HASH_MEMBER = /,"hash":"[A-Za-z0-9_-]{43}"\}$/
 

@@ -27,6 +27,8 @@ export type WaitingLines = {
 const BATCH_BYTES = 1 << 20
 /** UTF-8 has no more for a UTF-16 code unit. */
 const MAX_BYTES_PER_UNIT = 3
+/** Of both hashes, with their names and the newline. */
+const LINK_BYTES = 128
 
 type Room = { buffer: Buffer; used: number; end: ChainHead; sinceMs: number }
 
@@ -62,12 +64,15 @@ export function createWaitingLines(
   }
 
   function append(draft: string): void {
-    const linked = `${draft},"prev":"${head.hash}"`
-    const hash = hashOf(`${linked}}`)
-    const line = `${linked},"hash":"${hash}"}\n`
-    const room = roomFor(line.length * MAX_BYTES_PER_UNIT)
-    room.used += room.buffer.write(line, room.used)
+    const room = roomFor(draft.length * MAX_BYTES_PER_UNIT + LINK_BYTES)
+    const { buffer, used } = room
+    let at = used + buffer.write(draft, used)
+    at += buffer.write(`,"prev":"${head.hash}"}`, at, 'latin1')
+    const hash = hashOf(buffer.subarray(used, at))
+    // In place of the closing brace.
+    at += buffer.write(`,"hash":"${hash}"}\n`, at - 1, 'latin1') - 1
     head = { seq: head.seq + 1, hash }
+    room.used = at
     room.end = head
   }
 
