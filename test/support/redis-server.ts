@@ -31,7 +31,7 @@ export async function startRedis(
   settings: Readonly<Record<string, string>> = {},
 ): Promise<RedisServers> {
   const folder = await createFolder()
-  const node = await startNode(folder, settings)
+  const node = await startNode(folder, async () => settings)
   return { url: node.url, nodes: [node], stop: () => stopAll(folder, [node]) }
 }
 
@@ -39,9 +39,7 @@ export async function startRedis(
 export async function startRedisCluster(): Promise<RedisServers> {
   const folder = await createFolder()
   const nodes = await Promise.all(
-    [1, 2, 3].map(async (number) =>
-      startNode(folder, await clusterSettings(`nodes-${number}.conf`)),
-    ),
+    [1, 2, 3].map((number) => startNode(folder, () => clusterSettings(`nodes-${number}.conf`))),
   )
   const [first] = nodes
   for (const [index, node] of nodes.entries()) {
@@ -71,7 +69,7 @@ export async function addClusterReplica(
   master: RedisNode,
 ): Promise<RedisServers> {
   const folder = await createFolder()
-  const replica = await startNode(folder, await clusterSettings('nodes-replica.conf'))
+  const replica = await startNode(folder, () => clusterSettings('nodes-replica.conf'))
   await replica.link.send([
     ...(['cluster', 'meet', '127.0.0.1'] as const),
     master.port,
@@ -92,9 +90,9 @@ export async function addClusterReplica(
 /** A master with two replicas, watched by three Sentinels that give it up after 3 s (with 1 s they do so twice). */
 export async function startRedisSentinel(): Promise<RedisServers> {
   const folder = await createFolder()
-  const master = await startNode(folder, {})
+  const master = await startNode(folder)
   const replicas = await Promise.all(
-    [1, 2].map(() => startNode(folder, { replicaof: `127.0.0.1 ${master.port}` })),
+    [1, 2].map(() => startNode(folder, async () => ({ replicaof: `127.0.0.1 ${master.port}` }))),
   )
   await waitUntil('two replicas in step', async () => {
     const info = String(await master.link.send(['info', 'replication']))
@@ -134,14 +132,31 @@ async function startSentinel(folder: string, master: RedisNode): Promise<RedisNo
       '',
     ].join('\n'),
   )
-  return startNode(folder, {}, [file, '--sentinel'])
+  return startNode(folder, undefined, [file, '--sentinel'])
 }
 
+type SettingsOf = () => Promise<Readonly<Record<string, string>>>
+
+const noSettings: SettingsOf = async () => ({})
+
+/** A port that was free may be somebody else's by the time that the server asks for it: it ends then, and others are tried. */
 async function startNode(
   folder: string,
-  settings: Readonly<Record<string, string>>,
+  settingsOf = noSettings,
   sentinelArgs: readonly string[] = [],
 ): Promise<RedisNode> {
+  for (let tries = 1; ; tries += 1) {
+    const node = await tryToStart(folder, await settingsOf(), sentinelArgs)
+    if (node !== undefined) return node
+    if (tries === 5) throw new Error('redis-server ends as soon as it has started')
+  }
+}
+
+async function tryToStart(
+  folder: string,
+  settings: Readonly<Record<string, string>>,
+  sentinelArgs: readonly string[],
+): Promise<RedisNode | undefined> {
   const port = await findFreePort()
   const url = `redis://127.0.0.1:${port}`
   const listening = { port: String(port), bind: '127.0.0.1', dir: folder }
@@ -156,10 +171,16 @@ async function startNode(
   process.once('exit', killAtExit)
   const exited = once(child, 'exit').then(() => process.off('exit', killAtExit))
   const link = createRedisLink({ target: parseRedisUrl(url), deadlineMs: 2000 })
+  const isOurs = async () =>
+    String(await link.send(['info', 'server'])).includes(`process_id:${child.pid}\r`)
   await waitUntil(
     `redis-server on port ${port}`,
-    async () => (await link.send(['ping'])) === 'PONG',
+    async () => child.exitCode !== null || (await isOurs()),
   )
+  if (child.exitCode !== null) {
+    link.close()
+    return undefined
+  }
   return {
     port,
     url,
