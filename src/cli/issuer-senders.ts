@@ -1,5 +1,5 @@
-import type { Clock } from '../kernel/clock.ts'
 import type { SenderRequirement } from '../issuer/token-authentication.ts'
+import type { Clock } from '../kernel/clock.ts'
 import type { InstallationSecrets } from '../keys/installation-secrets.ts'
 import type { Store } from '../store/store.ts'
 import { createUseOnce } from '../store/use-once.ts'
@@ -20,9 +20,9 @@ export function issuerSenderCheck(
 ): SenderRequirement {
   const nonces = createDpopNonces(() => secrets.dpopNonceKey, clock)
   const check = createSenderCheck(createDpopVerifier({ nonces, clockSkewSeconds, clock }))
-  const isNew = createUseOnce(store, 'used-dpop-proofs')
+  const isUnused = createUseOnce(store, 'used-dpop-proofs')
   return async function requireRightSender(confirmation, presentation) {
     const proof = await check(confirmation, presentation)
-    if (proof !== undefined && !(await isNew(proof.id, proof.ttlSeconds))) throw usedBefore()
+    if (proof !== undefined && !(await isUnused(proof))) throw usedBefore()
   }
 }

@@ -47,14 +47,14 @@ export function rememberAssertions(
   store: Store,
   { Provider, errors }: OidcProvider,
 ): void {
-  const isNew = createUseOnce(store, 'used-assertions')
+  const isUnused = createUseOnce(store, 'used-assertions')
   Object.assign(provider.ReplayDetection, {
     async unique(client: string, jti: string, exp: number): Promise<boolean> {
       const id = createHash('sha256')
         .update(JSON.stringify([client, jti]))
         .digest('base64url')
       const ttlSeconds = Math.max(1, Math.ceil(exp - Date.now() / 1000)) + PROOF_LEAD_SECONDS
-      const isUnique = await isNew(id, ttlSeconds).catch((error: unknown) =>
+      const isUnique = await isUnused({ id, ttlSeconds }).catch((error: unknown) =>
         refuse(error, Provider.ctx, errors),
       )
       if (!isUnique && isProofWith(jti, Provider.ctx)) {

@@ -6,8 +6,9 @@ import { MINUTE_MS } from './sliding-minute.ts'
 const SLACK_MS = 60_000
 
 /**
- * What all scripts begin with. KEYS: three for each account: its minute, its leases, its day; for ENTER perhaps one more. ARGV: the time in ms (empty: the
- * server's own, one for all proxies), the lease, how long it lasts in ms, then four quotas for each account (empty: not counted).
+ * What all scripts begin with. KEYS: three for each account: its minute, its leases, its day; for ENTER perhaps one more. ARGV:
+ * the time in ms (empty: the server's own, one for all proxies), the lease, how long it lasts in ms, then four quotas for each
+ * account (empty: not counted).
  *
  * A minute is a hash of seconds, each with a thousand times its requests plus the millisecond of the last; leases are a sorted
  * set by when they end; a day is a hash that names its day, and stays for one more where that needs its mean. `stand` gives, of

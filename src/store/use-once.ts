@@ -1,15 +1,16 @@
+import type { SingleUse } from './counters.ts'
 import { ConflictError, type Store } from './store.ts'
 
 /**
- * Says of an id whether it is new, and remembers it for that long: true once for everybody who shares the store, also
+ * Says of something whether it is unused, which it is no more from then on: true once for everybody who shares the store, also
  * when several ask at the same time. The ids have at most 200 characters of those that the store takes.
  */
 export function createUseOnce(
   store: Pick<Store, 'commit'>,
   name: string,
-): (id: string, ttlSeconds: number) => Promise<boolean> {
+): (use: SingleUse) => Promise<boolean> {
   const collection = { name, layout: 'scattered' } as const
-  return async function isNew(id, ttlSeconds) {
+  return async function isUnused({ id, ttlSeconds }) {
     try {
       await store.commit(collection, [
         { kind: 'put', id, value: true, expect: 'absent', lifetime: { ttlSeconds } },

@@ -77,7 +77,10 @@ describe.skipIf(!hasRedisServer)('on one Redis', () => {
     })
   })
 
-  test('a question of ForwardAuth is refused whose token is revoked while its proof waits', async () => {
+  test.each([
+    ['a question of ForwardAuth', '/_gatehouse/verify', '/v1/models'],
+    ['a question for the own quota', '', '/_gatehouse/usage'],
+  ])('%s is refused whose token is revoked while its proof waits', async (_what, prefix, path) => {
     let revocations: FedRevocations | undefined
     const proxy = await startLoneProxy(
       [`redis.url=${servers.url}`, 'proxy.forwardAuth=true'],
@@ -91,13 +94,13 @@ describe.skipIf(!hasRedisServer)('on one Redis', () => {
     const accessToken = await proxy.issuer.sign({ cnf: { jkt: dpop.jkt }, jti: 'revoked', exp })
     const proof = await dpop.prove({
       method: 'GET',
-      uri: `${proxy.url}/v1/models`,
+      uri: `${proxy.url}${path}`,
       accessToken,
     })
     const link = servers.nodes[0]?.link
     // It does not answer scripts, and still says who waits.
     await link?.send(['client', 'pause', 10_000, 'write'])
-    const asked = fetch(`${proxy.url}/_gatehouse/verify/v1/models`, {
+    const asked = fetch(`${proxy.url}${prefix}${path}`, {
       headers: { authorization: `DPoP ${accessToken}`, dpop: proof },
     })
     await waitUntil('the question waits', async () =>
